@@ -1,0 +1,113 @@
+/*
+ * The C core of imsg: frames as OpenBSD's libimsg has them, in and out, with descriptors, and the recorder's ring.
+ * The meaning of every function is that of its twin in frame.py and recorder.py; the tests hold them together.
+ * Nothing here calls Python, and nothing here trusts a byte that came from the socket.
+ */
+#ifndef IMSG_CORE_H
+#define IMSG_CORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define IMSG_HEADER		16u
+#define IMSG_MAX_FRAME		16384u
+#define IMSG_MAX_PAYLOAD	(IMSG_MAX_FRAME - IMSG_HEADER)
+#define IMSG_DESCRIPTOR_BIT	0x80000000u
+#define IMSG_BUFFER		65536u
+#define IMSG_MAX_FRAMES		(IMSG_BUFFER / IMSG_HEADER)
+#define IMSG_MAX_DESCRIPTORS	16
+#define IMSG_PEERID_MASK	0xffffffu
+
+/* What a call returns instead of a count; everything from IMSG_SYSTEM down is IMSG_SYSTEM - errno. */
+enum {
+	IMSG_END = -1,
+	IMSG_TOO_SHORT = -2,
+	IMSG_TOO_LONG = -3,
+	IMSG_MISSING_DESCRIPTOR = -4,
+	IMSG_STRAY_DESCRIPTOR = -5,
+	IMSG_TOO_MANY_DESCRIPTORS = -6,
+	IMSG_TRUNCATED_CONTROL = -7,
+	IMSG_TRUNCATED = -8,
+	IMSG_OVERFED = -9,
+	IMSG_SYSTEM = -1000
+};
+
+struct imsg_ring {
+	unsigned char	*memory;	/* layout: recorder.py; NULL records nothing */
+	uint32_t	 capacity;	/* entries; not taken from the memory, which others may write */
+	uint32_t	 channel;
+};
+
+struct imsg_reader {
+	struct imsg_ring ring;
+	uint32_t	 start;		/* where the unfinished frame begins in buffer */
+	uint32_t	 have;		/* bytes in buffer */
+	uint32_t	 count;		/* complete frames; they lie in buffer from 0 to start */
+	uint32_t	 carried;	/* how many of them have a descriptor that is not taken yet */
+	uint32_t	 joined_length;	/* of joined; 0 if a payload is not surely one object */
+	uint32_t	 queued;
+	int		 queue[IMSG_MAX_DESCRIPTORS];	/* arrived, not yet handed to a frame */
+	uint32_t	 types[IMSG_MAX_FRAMES];
+	uint32_t	 lengths[IMSG_MAX_FRAMES];
+	uint32_t	 peerids[IMSG_MAX_FRAMES];
+	uint32_t	 pids[IMSG_MAX_FRAMES];
+	int		 descriptors[IMSG_MAX_FRAMES];	/* only meaningful if carried > 0 */
+	unsigned char	 buffer[IMSG_BUFFER];
+	unsigned char	 joined[IMSG_BUFFER];	/* payloads are at least 16 bytes a frame shorter than the buffer */
+};
+
+struct imsg_mark {
+	uint64_t	at;		/* offset of the frame in the stream */
+	int		descriptor;
+};
+
+struct imsg_writer {
+	struct imsg_ring ring;
+	uint64_t	 sent;		/* bytes of the stream that are gone */
+	size_t		 start, end;	/* what waits in buffer */
+	size_t		 size;
+	unsigned char	*buffer;
+	struct imsg_mark *marks;	/* descriptors that wait, in order */
+	size_t		 first_mark, last_mark, marks_size;
+};
+
+struct imsg_reader	*imsg_reader_new(void);
+void	 imsg_reader_free(struct imsg_reader *);
+void	 imsg_reader_close(struct imsg_reader *);
+int	 imsg_reader_receive(struct imsg_reader *, int);
+int	 imsg_reader_feed(struct imsg_reader *, const unsigned char *, size_t, const int *, size_t);
+
+struct imsg_writer	*imsg_writer_new(void);
+void	 imsg_writer_free(struct imsg_writer *);
+void	 imsg_writer_close(struct imsg_writer *);
+int	 imsg_writer_add(struct imsg_writer *, uint32_t, const unsigned char *, const unsigned char *, size_t,
+	    uint32_t, uint32_t, uint32_t, const uint32_t *, const int *);
+int	 imsg_writer_send(struct imsg_writer *, int);
+
+uint32_t imsg_next_peerid(uint32_t);
+int	 imsg_one_object(const unsigned char *, size_t);
+
+static inline uint32_t
+imsg_u32(const unsigned char *array, uint32_t index)
+{
+	uint32_t value;
+
+	memcpy(&value, array + (size_t)index * sizeof(value), sizeof(value));
+	return value;
+}
+
+struct imsg_batch {		/* headers to record: arrays of count, or one value where the pointer is NULL */
+	uint32_t	 count;
+	uint32_t	 flags;
+	const unsigned char *types;	/* u32 each, may lie anywhere */
+	const unsigned char *lengths;
+	const uint32_t	*peerids;	/* NULL: running from peerid */
+	const uint32_t	*pids;		/* NULL: all of pid */
+	uint32_t	 peerid;
+	uint32_t	 pid;
+	uint32_t	 add;		/* added to every length */
+};
+void	 imsg_ring_write(const struct imsg_ring *, const struct imsg_batch *, const int *, const uint32_t *, uint32_t);
+
+#endif
