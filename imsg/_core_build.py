@@ -12,12 +12,13 @@ from pathlib import Path
 
 from cffi import FFI  # type: ignore[import-untyped]
 
-SOURCES = ("reader.c", "writer.c", "object.c", "ring.c")
+SOURCES = ("reader.c", "writer.c", "object.c", "ring.c", "tape.c", "mask.c", "waits.c")
 
 CDEF = """
 #define IMSG_SYSTEM ...
+#define IMSG_LAYOUT ...
 
-struct imsg_ring { unsigned char *memory; uint32_t capacity; uint32_t channel; ...; };
+struct imsg_ring { unsigned char *memory; uint32_t capacity; uint32_t tape; uint32_t channel; ...; };
 struct imsg_reader {
     struct imsg_ring ring;
     uint32_t start, have, count, carried, joined_length;
@@ -41,6 +42,9 @@ int imsg_writer_add(struct imsg_writer *, uint32_t, const unsigned char *, const
                     uint32_t, uint32_t, uint32_t, const uint32_t *, const int *);
 int imsg_writer_send(struct imsg_writer *, int);
 int imsg_one_object(const unsigned char *, size_t);
+int imsg_mask(const unsigned char *, size_t, uint64_t, unsigned char *, size_t);
+int imsg_waits(const unsigned char *, size_t, const unsigned char *, const unsigned char *, size_t,
+               const unsigned char *, uint64_t *, uint32_t *, uint64_t *, int, uint64_t *);
 """
 
 ffibuilder = FFI()

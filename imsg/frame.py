@@ -22,7 +22,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import NoReturn
 
-from imsg.recorder import OUT, Recorder
+from imsg.layout import OUT
+from imsg.recorder import Recorder
 
 HEADER = struct.Struct("=IIII")
 HEADER_SIZE = 16
@@ -148,7 +149,14 @@ class FrameReader:
         if self._recorder is not None and self._types:
             carries = [d >= 0 for d in self._descriptors]
             self._recorder.write(
-                0, self._channel, self._types, self._lengths, self._peerids, self._pids, carries
+                0,
+                self._channel,
+                self._types,
+                self._lengths,
+                self._peerids,
+                self._pids,
+                carries,
+                self._payloads,
             )
         if error is not None:
             self._fail(error)
@@ -286,7 +294,9 @@ class FrameWriter:
         if self._recorder is not None and types:
             carries = [index in descriptors for index in range(len(types))]
             pids = [pid] * len(types)
-            self._recorder.write(OUT, self._channel, types, lengths, peerids[: len(types)], pids, carries)
+            self._recorder.write(
+                OUT, self._channel, types, lengths, peerids[: len(types)], pids, carries, payloads
+            )
 
     def send(self) -> bool:
         """Write until all is gone (True) or the socket takes no more (False). OSError; ChannelClosed if the

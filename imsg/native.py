@@ -10,12 +10,15 @@ from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from imsg import frame
+from imsg import frame, layout
 from imsg._core import ffi, lib
 from imsg.frame import MAX_FEED, ChannelClosed, FrameError, close_all
 from imsg.recorder import Recorder
 
-__all__ = ["FrameReader", "FrameWriter"]
+__all__ = ["FrameReader", "FrameWriter", "find_waits"]
+
+if getattr(lib, "IMSG_LAYOUT", None) != layout.VERSION:
+    raise ImportError("the C core was built from older sources: run tools/setup")
 
 _END = -1
 _ERRORS = {
@@ -36,8 +39,25 @@ def _record(ring: Any, recorder: Recorder | None, channel: int) -> Any:
     memory = ffi.from_buffer("unsigned char[]", recorder.memory, require_writable=True)
     ring.memory = memory
     ring.capacity = recorder.capacity
+    ring.tape = recorder.tape_size
     ring.channel = channel
     return memory
+
+
+def find_waits(
+    sender: Any, sender_channel: bytes, receiver: Any, receiver_channel: bytes, since: int, most: int
+) -> tuple[int, list[tuple[int, int]], int]:
+    """See waits.find_waits; the names have layout.NAME_SIZE bytes."""
+    if len(sender_channel) != layout.NAME_SIZE or len(receiver_channel) != layout.NAME_SIZE:
+        raise ValueError("a channel's name in a recorder has 32 bytes")
+    out, got = ffi.from_buffer(sender), ffi.from_buffer(receiver)
+    position, missed = ffi.new("uint64_t *", since), ffi.new("uint64_t *", 0)
+    types, waits = ffi.new("uint32_t[]", most), ffi.new("uint64_t[]", most)
+    found: int = lib.imsg_waits(
+        out, len(out), sender_channel, got, len(got), receiver_channel, position, types, waits, most, missed
+    )
+    pairs = [(types[i], waits[i]) for i in range(found)]
+    return int(position[0]), pairs, int(missed[0])
 
 
 class FrameReader:

@@ -1,37 +1,45 @@
-"""The flight recorder: the headers of the last few thousand frames of a process, in and out, always on.
+"""The flight recorder: the headers of the last few thousand frames of a process, and a count by kind.
 
-The ring lies in memory that may be shared: a parent that handed a child a mapped memfd can read, after the
-child's death, what it last sent and received. Only the owner writes; a reader takes everything in the memory
-for hostile or torn and never raises on it. Payloads are never in it, so neither are secrets.
-
-Layout, native byte order (also written by csrc/ring.c): a head of 64 bytes {magic u32, version u32,
-capacity u32, pid u32, next u64, 40 unused}, 64 channel names of 32 bytes (utf-8, zero-padded), then
-`capacity` entries of 40 bytes {time u64, sequence u64, channel u32, type u32, length u32, peerid u32,
-pid u32, flags u32}. `next` counts every frame ever recorded; the i-th lies at i modulo capacity and holds
-sequence i+1.
+It is always on, and lies in memory that may be shared: a parent that handed a child a mapped memfd can read,
+after the child's death, what it last sent and received; who may map it read-only can watch. Only the owner
+writes; a reader takes everything in the memory for hostile or torn and never raises on it. Headers only:
+payloads go on the tape (tape.py), while that is turned on, and secrets never. layout.py says what lies where.
 """
 
+import contextlib
+import mmap
 import os
-import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-MAGIC = 0x474D5349  # "ISMG" as bytes in memory on a little-endian machine
-VERSION = 1
-HEAD = struct.Struct("=IIIIQ")
-HEAD_SIZE = 64
-NAMES = 64
-NAME_SIZE = 32
-ENTRY = struct.Struct("=QQIIIIII")
-ENTRIES_AT = HEAD_SIZE + NAMES * NAME_SIZE
-NEXT = struct.Struct("=Q")
-NEXT_AT = 16
-DEFAULT_ENTRIES = 4096
-MAX_ENTRIES = 1 << 20
+from imsg import layout
+from imsg.layout import (
+    DESCRIPTOR,
+    ENTRIES_AT,
+    ENTRY,
+    HEAD,
+    HEAD_SIZE,
+    KIND,
+    KINDS,
+    KINDS_AT,
+    MAGIC,
+    MAX_ENTRIES,
+    NAME_SIZE,
+    NAMES,
+    NEXT,
+    NEXT_AT,
+    NOTE_AT,
+    NOTE_SIZE,
+    OUT,
+    VERSION,
+)
+from imsg.tape import TapeWriter, channel_name
 
-OUT = 1  # flags of an entry
-DESCRIPTOR = 2
+__all__ = ["DEFAULT_ENTRIES", "DEFAULT_TAPE", "OUT", "KindCount", "Recorder", "RecorderEntry"]
+
+DEFAULT_ENTRIES = 4096
+DEFAULT_TAPE = 2 * 1024 * 1024
 
 
 class RecorderEntry(NamedTuple):
@@ -49,28 +57,58 @@ class RecorderEntry(NamedTuple):
     descriptor: bool
 
 
-class Recorder:
-    """A ring of frame headers in `memory` (writable, at least `Recorder.size(1)` bytes), or in its own.
+class KindCount(NamedTuple):
+    """How many frames of a kind, and their bytes, headers included."""
 
-    ValueError if the memory is too small or read-only. Everything in the memory before is overwritten.
+    count_in: int
+    bytes_in: int
+    count_out: int
+    bytes_out: int
+
+
+class Recorder:
+    """A ring of frame headers, and a tape, in memory that is given or its own.
+
+    `memory`: writable, at least `Recorder.size(1)` bytes; everything in it is overwritten. The headers take
+    of it what `entries` need, and the tape what is left, if that is enough for one. ValueError if the memory
+    is too small or read-only.
     """
 
     def __init__(self, memory: Any = None, *, entries: int = DEFAULT_ENTRIES) -> None:
         view = memoryview(bytearray(self.size(entries)) if memory is None else memory).cast("B")
-        capacity = min((len(view) - ENTRIES_AT) // ENTRY.size, MAX_ENTRIES)
+        capacity = min((len(view) - ENTRIES_AT) // ENTRY.size, entries, MAX_ENTRIES)
         if view.readonly or capacity < 1:
             raise ValueError("the recorder's memory is read-only or too small")
+        tape_at = self.size(capacity)
+        tape = (len(view) - tape_at) & ~7
         self.memory = view
         self.capacity = capacity
+        self.tape_size = tape if layout.MIN_TAPE <= tape < 1 << 31 else 0
+        self.tape = TapeWriter(view, tape_at, self.tape_size)
         self._channels: dict[str, int] = {}
-        view[: self.size(capacity)] = bytes(self.size(capacity))
-        HEAD.pack_into(view, 0, MAGIC, VERSION, capacity, os.getpid(), 0)
+        self._ruled: frozenset[int] = frozenset()
+        self._clear()
+        HEAD.pack_into(view, 0, MAGIC, VERSION, capacity, os.getpid(), 0, self.tape_size, 0, 0, 0, 0)
         self.channel("?")
 
+    def _clear(self) -> None:
+        """Zero what is to be used; of shared memory no page is touched before it is needed."""
+        if not self._give_back(0):
+            self.memory[: self.size(self.capacity)] = bytes(self.size(self.capacity))
+
+    def _give_back(self, start: int) -> bool:
+        """Give shared memory back from `start` on, a whole page; it reads as zeros. False: it cannot be."""
+        shared = self.memory.obj
+        if isinstance(shared, mmap.mmap) and len(shared) == len(self.memory) and hasattr(mmap, "MADV_REMOVE"):
+            with contextlib.suppress(OSError, ValueError):  # it is private, or not whole pages
+                shared.madvise(mmap.MADV_REMOVE, start, len(shared) - start)
+                return True
+        return False
+
     @staticmethod
-    def size(entries: int = DEFAULT_ENTRIES) -> int:
-        """Bytes of memory for so many entries."""
-        return ENTRIES_AT + entries * ENTRY.size
+    def size(entries: int = DEFAULT_ENTRIES, tape: int = 0) -> int:
+        """Bytes of memory for so many entries and a tape of so many bytes."""
+        return ENTRIES_AT + entries * ENTRY.size + tape
 
     def channel(self, name: str) -> int:
         """The number under which a channel's frames are recorded; 0 (named "?") once the names are full."""
@@ -85,6 +123,40 @@ class Recorder:
             self.memory[start : start + len(text)] = text
         return number
 
+    # the tape
+
+    @property
+    def taping(self) -> bool:
+        """Whether messages go on the tape."""
+        return bool(self.memory[layout.TAPE_ON_AT])
+
+    def tape_on(self, rules: Mapping[int, int]) -> None:
+        """Put the kinds with these numbers on the tape, each as its rule says (layout.TAPED and the others).
+
+        ValueError for a number that is not in 1..4095.
+        """
+        if not all(0 < number < KINDS for number in rules):
+            raise ValueError("a kind's number is over 4095: it cannot be taped")
+        for number in self._ruled | rules.keys():
+            at = KINDS_AT + number * KIND.size + layout.RULE_AT
+            layout.RULE.pack_into(self.memory, at, rules.get(number, 0))
+        self._ruled = frozenset(rules)
+        self.memory[layout.TAPE_ON_AT] = 1
+
+    def tape_off(self) -> None:
+        """No more on the tape; what is there stays."""
+        self.memory[layout.TAPE_ON_AT] = 0
+
+    def tape_wipe(self) -> None:
+        """Forget what is on the tape, and give its memory back to the system where that can be done."""
+        start = self.size(self.capacity)
+        whole = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+        end = whole if self._give_back(whole) else start + self.tape_size
+        self.tape.forget()
+        self.memory[start : min(end, start + self.tape_size)] = bytes(min(end - start, self.tape_size))
+
+    # headers and counts
+
     def write(
         self,
         flags: int,
@@ -94,17 +166,32 @@ class Recorder:
         peerids: Sequence[int],
         pids: Sequence[int],
         descriptors: Sequence[bool],
+        payloads: Sequence[bytes] | None = None,
     ) -> None:
         """Record one batch of frames (what csrc/ring.c does inside its scan and pack)."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         (sequence,) = NEXT.unpack_from(self.memory, NEXT_AT)
-        batch = zip(types, lengths, peerids, pids, descriptors, strict=True)
-        for number, length, peerid, pid, carries in batch:
+        taping = self.tape_size and payloads is not None and self.taping
+        for i, number in enumerate(types):
             at = ENTRIES_AT + (sequence % self.capacity) * ENTRY.size
             sequence = (sequence + 1) & 0xFFFFFFFFFFFFFFFF
-            marks = flags | (DESCRIPTOR if carries else 0)
+            marks = flags | (DESCRIPTOR if descriptors[i] else 0)
+            length, peerid, pid = lengths[i], peerids[i], pids[i]
             ENTRY.pack_into(self.memory, at, now, sequence, channel, number, length, peerid, pid, marks)
+            rule = self._count(number if number < KINDS else 0, flags & OUT, length)
+            if taping and payloads is not None and rule & layout.TAPED:
+                self.tape.frame(rule, marks, now, channel, (number, length, peerid, pid), payloads[i])
         NEXT.pack_into(self.memory, NEXT_AT, sequence)
+
+    def _count(self, number: int, out: int, length: int) -> int:
+        """Count a frame of a kind; the kind's rule."""
+        at = KINDS_AT + number * KIND.size
+        counts: list[int] = list(KIND.unpack_from(self.memory, at))
+        first = 2 if out else 0
+        counts[first] = (counts[first] + 1) & 0xFFFFFFFFFFFFFFFF
+        counts[first + 1] = (counts[first + 1] + length) & 0xFFFFFFFFFFFFFFFF
+        KIND.pack_into(self.memory, at, *counts)
+        return counts[4]
 
     def entries(self) -> list[RecorderEntry]:
         """What the ring holds, oldest first."""
@@ -113,38 +200,59 @@ class Recorder:
     @staticmethod
     def read(memory: Any) -> list[RecorderEntry]:
         """The entries in a ring's memory, oldest first; [] if it is no ring. Never raises on its content."""
-        data = bytes(memory)
-        if len(data) < ENTRIES_AT + ENTRY.size:
+        view = memoryview(memory).cast("B")
+        capacity = _capacity(view)
+        if not capacity:
             return []
-        magic, version, capacity, _, after = HEAD.unpack_from(data, 0)
-        room = min((len(data) - ENTRIES_AT) // ENTRY.size, MAX_ENTRIES)
-        if magic != MAGIC or version != VERSION or not 1 <= capacity <= room:
-            return []
+        data = bytes(view[: ENTRIES_AT + capacity * ENTRY.size])
+        (after,) = NEXT.unpack_from(data, NEXT_AT)
+        names: dict[int, str] = {}
         found = []
         for sequence in range(max(0, after - capacity), after):
             fields = ENTRY.unpack_from(data, ENTRIES_AT + (sequence % capacity) * ENTRY.size)
             if fields[1] != sequence + 1:
                 continue  # torn: being overwritten when the memory was copied, or never written
             when, serial, channel, number, length, peerid, pid, flags = fields
-            found.append(
-                RecorderEntry(
-                    when,
-                    serial,
-                    _channel_name(data, channel),
-                    "out" if flags & OUT else "in",
-                    number,
-                    length,
-                    peerid,
-                    pid,
-                    bool(flags & DESCRIPTOR),
-                )
-            )
+            name = names.get(channel)
+            if name is None:
+                name = names[channel] = channel_name(data, channel)
+            direction = "out" if flags & OUT else "in"
+            marked = bool(flags & DESCRIPTOR)
+            found.append(RecorderEntry(when, serial, name, direction, number, length, peerid, pid, marked))
         return found
 
+    @staticmethod
+    def counts(memory: Any) -> dict[int, KindCount]:
+        """The frames counted so far, by their kind's number; 0 for numbers over 4095. {} if it is no ring."""
+        view = memoryview(memory).cast("B")
+        if not _capacity(view):
+            return {}
+        found = {}
+        for number, counts in enumerate(KIND.iter_unpack(view[KINDS_AT:NOTE_AT])):
+            if counts[0] or counts[2]:
+                found[number] = KindCount(*counts[:4])
+        return found
 
-def _channel_name(data: bytes, number: int) -> str:
-    if number >= NAMES:
-        return "?"
-    start = HEAD_SIZE + number * NAME_SIZE
-    text = data[start : start + NAME_SIZE].split(b"\0", 1)[0].decode("utf-8", "replace")
-    return "".join(c if c.isprintable() else "?" for c in text) or "?"
+    # last words
+
+    def note(self, text: str) -> None:
+        """Leave a text for whoever reads the memory when the owner is dead; its end if it is too long."""
+        data = text.encode("utf-8", "surrogateescape").replace(b"\0", b"?")[1 - NOTE_SIZE :]
+        self.memory[NOTE_AT : NOTE_AT + len(data) + 1] = data + b"\0"
+
+    @staticmethod
+    def read_note(memory: Any) -> str:
+        """The text left in a recorder's memory, "" if there is none."""
+        view = memoryview(memory).cast("B")
+        if not _capacity(view):
+            return ""
+        return bytes(view[NOTE_AT : NOTE_AT + NOTE_SIZE]).split(b"\0", 1)[0].decode("utf-8", "replace")
+
+
+def _capacity(view: memoryview) -> int:
+    """How many entries the memory has, 0 if it is no ring."""
+    if len(view) < ENTRIES_AT + ENTRY.size:
+        return 0
+    magic, version, capacity, *_ = HEAD.unpack_from(view, 0)
+    room = min((len(view) - ENTRIES_AT) // ENTRY.size, MAX_ENTRIES)
+    return capacity if magic == MAGIC and version == VERSION and 1 <= capacity <= room else 0

@@ -33,9 +33,35 @@ enum {
 	IMSG_SYSTEM = -1000
 };
 
+/* The recorder's memory, as layout.py has it. */
+#define IMSG_MAGIC		0x474d5349u
+#define IMSG_LAYOUT		2u
+#define IMSG_NEXT_AT		16u
+#define IMSG_TAPE_ON_AT		28u
+#define IMSG_WRITTEN_AT		32u
+#define IMSG_TAIL_AT		40u
+#define IMSG_RECORDS_AT		48u
+#define IMSG_KINDS_AT		(64u + 64u * 32u)
+#define IMSG_KINDS		4096u
+#define IMSG_KIND		40u
+#define IMSG_RULE_AT		32u
+#define IMSG_ENTRIES_AT		(IMSG_KINDS_AT + IMSG_KINDS * IMSG_KIND + 8192u)
+#define IMSG_ENTRY		40u
+#define IMSG_RECORD		48u
+
+#define IMSG_OUT		1u
+#define IMSG_CARRIES		2u
+#define IMSG_WITHHELD		8u
+
+#define IMSG_TAPED		((uint64_t)1 << 63)
+#define IMSG_TAPED_OUT		((uint64_t)1 << 62)
+#define IMSG_TAPED_IN		((uint64_t)1 << 61)
+#define IMSG_SECRET		(((uint64_t)1 << 48) - 1)
+
 struct imsg_ring {
-	unsigned char	*memory;	/* layout: recorder.py; NULL records nothing */
+	unsigned char	*memory;	/* NULL records nothing */
 	uint32_t	 capacity;	/* entries; not taken from the memory, which others may write */
+	uint32_t	 tape;		/* bytes of the tape behind the entries, 0 for none; likewise */
 	uint32_t	 channel;
 };
 
@@ -87,6 +113,9 @@ int	 imsg_writer_send(struct imsg_writer *, int);
 
 uint32_t imsg_next_peerid(uint32_t);
 int	 imsg_one_object(const unsigned char *, size_t);
+int	 imsg_mask(const unsigned char *, size_t, uint64_t, unsigned char *, size_t);
+int	 imsg_waits(const unsigned char *, size_t, const unsigned char *, const unsigned char *, size_t,
+	    const unsigned char *, uint64_t *, uint32_t *, uint64_t *, int, uint64_t *);
 
 static inline uint32_t
 imsg_u32(const unsigned char *array, uint32_t index)
@@ -107,7 +136,20 @@ struct imsg_batch {		/* headers to record: arrays of count, or one value where t
 	uint32_t	 peerid;
 	uint32_t	 pid;
 	uint32_t	 add;		/* added to every length */
+	const unsigned char *payloads;	/* one after the other, each behind gap bytes */
+	uint32_t	 gap;
 };
+
+struct imsg_header {		/* of a record on the tape */
+	uint64_t	 time;
+	uint32_t	 channel;
+	uint32_t	 type;
+	uint32_t	 length;
+	uint32_t	 peerid;
+	uint32_t	 pid;
+	uint32_t	 flags;
+};
+void	 imsg_tape_write(const struct imsg_ring *, uint64_t, const struct imsg_header *, const unsigned char *, size_t);
 void	 imsg_ring_write(const struct imsg_ring *, const struct imsg_batch *, const int *, const uint32_t *, uint32_t);
 
 #endif

@@ -188,6 +188,8 @@ scan(struct imsg_reader *reader)
 	batch.lengths = (const unsigned char *)reader->lengths;
 	batch.peerids = reader->peerids;
 	batch.pids = reader->pids;
+	batch.payloads = reader->buffer;
+	batch.gap = IMSG_HEADER;
 	imsg_ring_write(&reader->ring, &batch, reader->descriptors, NULL, 0);
 	if (error != 0) {
 		imsg_reader_close(reader);

@@ -1,15 +1,11 @@
-/* The flight recorder's ring: one entry of 40 bytes a frame, in memory laid out as recorder.py says. */
+/* The flight recorder: an entry for each frame in a ring, a count for its kind, and its place on the tape if that is on. */
 
 #include <string.h>
 #include <time.h>
 
 #include "imsg.h"
 
-#define NEXT_AT		16u
-#define ENTRIES_AT	(64u + 64u * 32u)
-#define ENTRY		40u
 #define SEQUENCE_AT	8u
-#define CARRIES		2u
 
 struct entry {
 	uint64_t	time;
@@ -22,7 +18,35 @@ struct entry {
 	uint32_t	flags;
 };
 
-_Static_assert(sizeof(struct entry) == ENTRY, "an entry has 40 bytes");
+_Static_assert(sizeof(struct entry) == IMSG_ENTRY, "an entry has 40 bytes");
+
+struct kind {
+	uint64_t	count_in, bytes_in;
+	uint64_t	count_out, bytes_out;
+	uint64_t	rule;
+};
+
+_Static_assert(sizeof(struct kind) == IMSG_KIND, "a kind has 40 bytes");
+
+/* Count a frame; the rule of its kind. */
+static inline uint64_t
+count(unsigned char *memory, const struct entry *entry)
+{
+	struct kind kind;
+	unsigned char *at;
+
+	at = memory + IMSG_KINDS_AT + (size_t)(entry->type < IMSG_KINDS ? entry->type : 0) * IMSG_KIND;
+	memcpy(&kind, at, sizeof(kind));
+	if (entry->flags & IMSG_OUT) {
+		kind.count_out++;
+		kind.bytes_out += entry->length;
+	} else {
+		kind.count_in++;
+		kind.bytes_in += entry->length;
+	}
+	memcpy(at, &kind, IMSG_RULE_AT);
+	return kind.rule;
+}
 
 /*
  * Which frames carry a descriptor is said in one of two ways: an array with -1 for none (the reader's), or a
@@ -35,20 +59,24 @@ imsg_ring_write(const struct imsg_ring *ring, const struct imsg_batch *batch, co
 {
 	struct timespec now;
 	struct entry entry;
-	uint64_t next;
-	uint32_t i, slot, index = 0, peerid = batch->peerid;
+	struct imsg_header header;
+	uint64_t next, rule;
+	uint32_t i, slot, taping = 0, index = 0, peerid = batch->peerid;
+	const unsigned char *payload = batch->payloads;
 	unsigned char *at;
 	const uint64_t unfinished = 0;
 
 	if (ring->memory == NULL || ring->capacity == 0 || batch->count == 0)
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	memcpy(&next, ring->memory + NEXT_AT, sizeof(next));
+	memcpy(&next, ring->memory + IMSG_NEXT_AT, sizeof(next));
+	if (ring->tape > 0)
+		memcpy(&taping, ring->memory + IMSG_TAPE_ON_AT, sizeof(taping));
 	entry.time = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	entry.channel = ring->channel;
 	slot = (uint32_t)(next % ring->capacity);
 	for (i = 0; i < batch->count; i++) {
-		at = ring->memory + ENTRIES_AT + (size_t)slot * ENTRY;
+		at = ring->memory + IMSG_ENTRIES_AT + (size_t)slot * IMSG_ENTRY;
 		/* the count may wrap, or be what another process wrote; the slot has to follow it */
 		slot = ++next == 0 ? 0 : slot + 1;
 		if (slot == ring->capacity)
@@ -60,18 +88,33 @@ imsg_ring_write(const struct imsg_ring *ring, const struct imsg_batch *batch, co
 		entry.pid = batch->pids != NULL ? batch->pids[i] : batch->pid;
 		entry.flags = batch->flags;
 		if (descriptors != NULL && descriptors[i] >= 0)
-			entry.flags |= CARRIES;
+			entry.flags |= IMSG_CARRIES;
 		if (index < index_count && indexes[index] == i) {
-			entry.flags |= CARRIES;
+			entry.flags |= IMSG_CARRIES;
 			index++;
 		}
 		peerid = imsg_next_peerid(peerid);
 		memcpy(at + SEQUENCE_AT, &unfinished, sizeof(unfinished));
 		__atomic_thread_fence(__ATOMIC_RELEASE);
 		memcpy(at, &entry.time, sizeof(entry.time));
-		memcpy(at + SEQUENCE_AT + 8, &entry.channel, ENTRY - SEQUENCE_AT - 8);
+		memcpy(at + SEQUENCE_AT + 8, &entry.channel, IMSG_ENTRY - SEQUENCE_AT - 8);
 		__atomic_thread_fence(__ATOMIC_RELEASE);
 		memcpy(at + SEQUENCE_AT, &entry.sequence, sizeof(entry.sequence));
+		rule = count(ring->memory, &entry);
+		if (taping == 0)
+			continue;
+		payload += batch->gap;
+		if (rule & IMSG_TAPED) {
+			header.time = entry.time;
+			header.channel = entry.channel;
+			header.type = entry.type;
+			header.length = entry.length;
+			header.peerid = entry.peerid;
+			header.pid = entry.pid;
+			header.flags = entry.flags;
+			imsg_tape_write(ring, rule, &header, payload, entry.length - IMSG_HEADER);
+		}
+		payload += entry.length - IMSG_HEADER;
 	}
-	memcpy(ring->memory + NEXT_AT, &next, sizeof(next));
+	memcpy(ring->memory + IMSG_NEXT_AT, &next, sizeof(next));
 }

@@ -121,12 +121,13 @@ imsg_writer_add(struct imsg_writer *writer, uint32_t count, const unsigned char 
 		return -1;
 	memset(&batch, 0, sizeof(batch));
 	batch.count = count;
-	batch.flags = 1;
+	batch.flags = IMSG_OUT;
 	batch.types = types;
 	batch.lengths = lengths;
 	batch.peerid = peerid;
 	batch.pid = pid;
 	batch.add = IMSG_HEADER;
+	batch.payloads = payloads;
 	imsg_ring_write(&writer->ring, &batch, NULL, indexes, carried);
 	to = writer->buffer + writer->end;
 	for (i = 0; i < count; i++) {

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imsg import recorder
+from imsg import layout, recorder
 from imsg.frame import FrameWriter as PureWriter
-from imsg.recorder import ENTRIES_AT, ENTRY, HEAD, NAMES, OUT, Recorder
+from imsg.layout import ENTRIES_AT, ENTRY, HEAD, HEAD_SIZE, KINDS, NAMES, NOTE_SIZE, OUT
+from imsg.recorder import KindCount, Recorder
 
 try:
     from imsg.native import FrameWriter as NativeWriter
@@ -104,6 +105,7 @@ ring = Recorder(mmap.mmap(int(sys.argv[1]), 0))
 writer = FrameWriter(None, ring, ring.channel("queue"))
 for n in range(1, 101):
     writer.add([n], [b"secret"], n, os.getpid())
+ring.note("that was all")
 os.kill(os.getpid(), 9)
 """
 
@@ -117,6 +119,8 @@ def test_a_dead_child_s_last_messages() -> None:
         with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ) as memory:
             entries = Recorder.read(memory)
             assert b"secret" not in bytes(memory)
+            assert Recorder.counts(memory)[100] == KindCount(0, 0, 1, 22)
+            assert Recorder.read_note(memory) == "that was all"
         assert [e.type for e in entries] == list(range(85, 101))
         assert {(e.channel, e.pid, e.length) for e in entries} == {("queue", child.pid, 22)}
     finally:
@@ -125,8 +129,10 @@ def test_a_dead_child_s_last_messages() -> None:
 
 @given(st.binary(max_size=200))
 def test_garbage_is_no_ring(data: bytes) -> None:
-    assert Recorder.read(data) == []
-    assert Recorder.read(HEAD.pack(recorder.MAGIC, recorder.VERSION, 1, 1, 1) + data) == []
+    head = HEAD.pack(layout.MAGIC, layout.VERSION, 1, 1, 1, 0, 0, 0, 0, 0)
+    for memory in (data, head + data):
+        assert Recorder.read(memory) == [] and Recorder.counts(memory) == {}
+        assert Recorder.read_note(memory) == ""
 
 
 def full_ring() -> bytearray:
@@ -137,13 +143,18 @@ def full_ring() -> bytearray:
     return memory
 
 
-@given(st.lists(st.tuples(st.integers(0, Recorder.size(4) - 1), st.integers(0, 255)), max_size=20))
+# mostly where it matters: the head, the names and the entries; the counts are numbers of any size
+PLACES = st.integers(0, HEAD_SIZE + 100) | st.integers(ENTRIES_AT - 8, Recorder.size(4) - 1)
+
+
+@given(st.lists(st.tuples(PLACES, st.integers(0, 255)), max_size=20))
 def test_a_damaged_ring_raises_nothing(damage: list[tuple[int, int]]) -> None:
     memory = full_ring()
     for at, value in damage:
         memory[at] = value
     for entry in Recorder.read(memory):
         assert entry.channel.isprintable() and entry.direction in ("in", "out")
+    assert len(Recorder.counts(memory)) in (0, 5) and isinstance(Recorder.read_note(memory), str)
 
 
 HEADS = [
@@ -170,8 +181,49 @@ def test_a_writer_stays_within_its_memory_whatever_stands_there(writer_class: ty
     ring = Recorder(memoryview(whole)[: Recorder.size(3)])
     writer = writer_class(None, ring, 0)
     for value in (2**64 - 2, 2**63, 12345):
-        recorder.NEXT.pack_into(ring.memory, recorder.NEXT_AT, value)
+        layout.NEXT.pack_into(ring.memory, layout.NEXT_AT, value)
         struct.pack_into("=I", ring.memory, 8, 2**32 - 1)
         writer.add([1, 2, 3, 4], [b""] * 4, 1, 1)
     writer.close()
     assert whole[-64:] == bytes(64)
+
+
+@writers
+def test_frames_are_counted_by_kind(writer_class: type[PureWriter]) -> None:
+    ring = Recorder(entries=2)
+    writer = writer_class(None, ring, 0)
+    for _ in range(3):
+        writer.add([7, 7, KINDS - 1, KINDS, 2**32 - 1], [b"abc", b"", b"x", b"y", b"z"], 1, 1)
+    writer.close()
+    ring.write(0, 0, [7], [20], [1], [1], [False])
+    assert Recorder.counts(ring.memory) == {
+        7: KindCount(1, 20, 6, 3 * (19 + 16)),
+        KINDS - 1: KindCount(0, 0, 3, 3 * 17),
+        0: KindCount(0, 0, 6, 6 * 17),
+    }
+
+
+def test_a_note_is_cut_at_its_beginning() -> None:
+    ring = Recorder(entries=1)
+    assert Recorder.read_note(ring.memory) == ""
+    ring.note("first\0\udcff")
+    assert Recorder.read_note(ring.memory) == "first?\ufffd"
+    ring.note("a" * NOTE_SIZE + "end")
+    assert Recorder.read_note(ring.memory) == "a" * (NOTE_SIZE - 4) + "end"
+    assert ring.entries() == []
+
+
+def test_shared_memory_is_used_page_by_page() -> None:
+    descriptor = os.memfd_create("recorder")
+    try:
+        size = Recorder.size(4096, 1 << 20)
+        os.write(descriptor, b"\xff" * size)
+        memory = mmap.mmap(descriptor, size)
+        ring = Recorder(memory)
+        assert ring.capacity == 4096 and ring.tape_size == 1 << 20
+        ring.write(OUT, ring.channel("x"), [1], [16], [1], [1], [False])
+        assert os.fstat(descriptor).st_blocks * 512 < 64 * 1024  # before somebody reads it
+        assert len(ring.entries()) == 1 and ring.counts(memory) == {1: KindCount(0, 0, 1, 16)}
+        ring.memory.release()
+    finally:
+        os.close(descriptor)

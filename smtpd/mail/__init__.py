@@ -1,0 +1,1 @@
+"""Frozen mail values: ids, addresses, envelopes and their text, status codes. No input or output."""

@@ -1,0 +1,85 @@
+"""control and scheduler: what waits, and what the administrator wants with it (numbers 0x08ax).
+
+`id` is an evpid, a msgid (not over 0xffffffff), or 0 for all.
+"""
+
+from typing import NamedTuple
+
+from imsg.message import I64, U8, U16, U32, Id32, Id64, message
+
+from .links import CONTROL, SCHEDULER
+
+
+class EnvelopeState(NamedTuple):
+    """`state`: "pending", "inflight" or "held"; `time`: Unix second of the next or present try."""
+
+    evpid: Id64
+    type: str
+    state: str
+    suspended: bool
+    retry: U16
+    time: I64
+
+
+@message(0x08A1, SCHEDULER, CONTROL)
+class EnvelopesListed(NamedTuple):
+    """Reply to ListEnvelopes, in the order of evpid. `next`: where to go on, 0 at the end."""
+
+    reqid: U32
+    next: Id64
+    envelopes: list[EnvelopeState]
+
+
+@message(0x08A2, CONTROL, SCHEDULER, reply=EnvelopesListed)
+class ListEnvelopes(NamedTuple):
+    """At most `most` envelopes with evpid >= `start`; `msgid` other than 0: of that message only."""
+
+    start: Id64
+    msgid: Id32
+    most: U16
+
+
+@message(0x08A3, SCHEDULER, CONTROL)
+class EnvelopesAffected(NamedTuple):
+    """Reply to ChangeEnvelopes: how many it concerned."""
+
+    reqid: U32
+    number: U32
+
+
+@message(0x08A4, CONTROL, SCHEDULER, reply=EnvelopesAffected)
+class ChangeEnvelopes(NamedTuple):
+    """`change`: "schedule" (try now), "remove", "suspend" or "resume"."""
+
+    change: str
+    id: Id64
+
+
+@message(0x08A5, CONTROL, SCHEDULER)
+class PauseDelivery(NamedTuple):
+    """Start no deliveries of a type. `type`: "mda" or "mta"."""
+
+    type: str
+
+
+@message(0x08A6, CONTROL, SCHEDULER)
+class ResumeDelivery(NamedTuple):
+    """Start deliveries of that type again."""
+
+    type: str
+
+
+@message(0x08A7, SCHEDULER, CONTROL)
+class SchedulerStatus(NamedTuple):
+    """Reply to GetSchedulerStatus. `paused`: bit 0 mda, bit 1 mta."""
+
+    reqid: U32
+    paused: U8
+    pending: U32
+    inflight: U32
+    held: U32
+
+
+@message(0x08A8, CONTROL, SCHEDULER, reply=SchedulerStatus)
+class GetSchedulerStatus(NamedTuple):
+    """What is paused and how much waits."""
