@@ -1,0 +1,149 @@
+"""How long handlers run, and how long replies take: measured while somebody profiles or watches.
+
+While nobody does, peers call their handlers directly and nothing here is on the way. An asynchronous
+handler's time is the sum of what it ran between its waits.
+"""
+
+import time
+from collections.abc import Callable, Coroutine, Generator
+from types import coroutine
+from typing import TYPE_CHECKING, Any
+
+from imsg.message import Kind, kind_of
+
+from .peer import Peer
+
+if TYPE_CHECKING:
+    from .process import Process
+
+_now = time.monotonic_ns  # the recorder's clock
+
+
+class Handling:
+    """Measures for one process. Peers ask it for a handler to call in place of theirs."""
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+        self._measuring = False
+        self._marking = False
+        self._following = False
+        self._asked: dict[tuple[str, int], dict[int, int]] = {}  # peer -> request's id -> when it was sent
+
+    @property
+    def on(self) -> bool:
+        """Whether peers have to be observed."""
+        return self._measuring or self._marking or self._following
+
+    def measure(self, on: bool) -> None:
+        """Collect histograms of times."""
+        self._measuring = on
+        self.apply()
+
+    def follow(self, on: bool) -> None:
+        """Remember when requests were sent."""
+        self._following = on
+        self.apply()
+
+    def mark(self, on: bool) -> None:
+        """Put on the recorder's tape when handlers run."""
+        self._marking = on
+        self.apply()
+
+    def apply(self) -> None:
+        """Have all peers observed, or none."""
+        if not self.on:
+            self._asked.clear()
+        for peer in self._process.peers():
+            peer.observe(self if self.on else None)
+
+    def oldest(self, peer: Peer) -> int:
+        """How long the oldest request that was sent since the beginning waits for its reply, in ns; 0: none
+        does.
+        """
+        for sent in self._asked.get((peer.name, peer.instance), {}).values():
+            return _now() - sent
+        return 0
+
+    # for peers
+
+    def handler(self, peer: Peer, kind: Kind, handler: Callable[..., Any]) -> Callable[..., Any]:
+        """What to call in place of a handler."""
+        is_request = kind.reply is not None
+
+        def timed(*arguments: Any) -> Any:
+            began = _now()
+            answer = handler(*arguments)
+            peerid = arguments[1] if is_request else 0
+            if answer is None or isinstance(answer, tuple):
+                self._ran(peer, kind, peerid, began, _now() - began)
+                return answer
+            # Nothing of a coroutine has run yet: it is begun by whoever awaits this.
+            return self._steps(answer, peer, kind, peerid)
+
+        return timed
+
+    def request(
+        self, peer: Peer, peerid: int, request: type, then: Callable[..., None]
+    ) -> Callable[..., None]:
+        """What to call in place of `then` with the reply to a request that was just sent."""
+        reply = kind_of(kind_of(request).reply)
+        asked = self._asked.setdefault((peer.name, peer.instance), {})
+        asked[peerid] = sent = _now()
+
+        def timed(*arguments: Any) -> None:
+            began = _now()
+            asked.pop(peerid, None)
+            then(*arguments)
+            if arguments[0] is not None:
+                if self._measuring:
+                    self._process.profile.add("imsg", "reply", peer.name, kind_of(request).name, began - sent)
+                self._ran(peer, reply, 0, began, _now() - began)
+
+        return timed
+
+    @coroutine
+    def _steps(
+        self, handler: Coroutine[Any, Any, Any], peer: Peer, kind: Kind, peerid: int
+    ) -> Generator[Any, Any, Any]:
+        """Run an asynchronous handler, and measure it between its waits."""
+        spent = step = 0
+        send: Callable[[Any], Any] = handler.send
+        value: Any = None
+        while True:
+            began = _now()
+            try:
+                waits_for = send(value)
+            except StopIteration as end:
+                took = _now() - began
+                self._mark(peer, kind, peerid, began, took, step)
+                self._measure(peer, kind, spent + took)
+                return end.value
+            took = _now() - began
+            spent += took
+            self._mark(peer, kind, peerid, began, took, step)
+            step += 1
+            try:
+                value = yield waits_for
+                send = handler.send
+            except GeneratorExit:
+                handler.close()
+                raise
+            except BaseException as error:  # a cancellation, most of all: the handler's to deal with
+                value = error
+                send = handler.throw
+
+    def _ran(self, peer: Peer, kind: Kind, peerid: int, began: int, took: int) -> None:
+        self._mark(peer, kind, peerid, began, took, 0)
+        self._measure(peer, kind, took)
+
+    def _measure(self, peer: Peer, kind: Kind, took: int) -> None:
+        if self._measuring:
+            self._process.profile.add("imsg", "handler", peer.name, kind.name, took)
+
+    def _mark(self, peer: Peer, kind: Kind, peerid: int, began: int, took: int, step: int) -> None:
+        """length: which run of the handler this was, 0 for the first."""
+        recorder = self._process.recorder
+        if not self._marking or recorder is None:
+            return
+        header = (kind.number, step, peerid, 0)
+        recorder.tape.handled(began, recorder.channel(peer.name), header, took)

@@ -1,0 +1,54 @@
+"""Giving up rights for good: chroot, user switch, no_new_privs (smtpd/README.md, "Privileges").
+
+Everything that a process must open or import happens before; nothing here can be undone.
+"""
+
+import ctypes
+import os
+
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_DUMPABLE = 4
+
+# Looked up at import: after the chroot no library can be found any more.
+_libc = ctypes.CDLL(None, use_errno=True)
+_prctl = _libc.prctl
+_prctl.argtypes = [ctypes.c_int, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong, ctypes.c_ulong]
+
+
+def _set(option: int, value: int) -> None:
+    if _prctl(option, value, 0, 0, 0) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+def no_new_privs() -> None:
+    """No exec of this process or its children gains rights any more (prctl(2), PR_SET_NO_NEW_PRIVS)."""
+    _set(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def undumpable() -> None:
+    """No core file, no ptrace by the same user: another process of that user cannot read our memory."""
+    _set(_PR_SET_DUMPABLE, 0)
+
+
+def enter(root: str) -> None:
+    """chroot into `root` and stand there."""
+    os.chroot(root)
+    os.chdir("/")
+
+
+def become(uid: int, gid: int) -> None:
+    """Switch to a user for good, without supplementary groups.
+
+    Raises RuntimeError when the old rights could be had back: a system on which the switch does not hold is
+    none to run a mail daemon on.
+    """
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    if uid != 0:
+        try:
+            os.setuid(0)
+        except PermissionError:
+            return
+        raise RuntimeError("the user switch does not hold")

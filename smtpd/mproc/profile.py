@@ -1,0 +1,186 @@
+"""What a process measures of itself while `smtpctl profile` is on (smtpctl(8)), and how control asks for it.
+
+imsg: the time in each handler, and how long replies take (handling.py). mproc: the share of time the loop
+is busy, how late it comes to what is due, what waits in both directions of each link, and the oldest
+unanswered request. queue: what the spool's operations cost (the queue process adds that). Bounds: MOST_ROWS
+different things.
+"""
+
+import fcntl
+import struct
+import termios
+import time
+from asyncio import TimerHandle
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from imsg.histogram import Histogram
+from smtpd.messages.control_observation import (
+    PROFILED,
+    Bucket,
+    GetProfile,
+    ProfilePart,
+    ProfileRow,
+    SetProfile,
+)
+
+from .dispatch import handles
+from .peer import Peer
+
+if TYPE_CHECKING:
+    from .process import Process
+
+SAMPLE_SECONDS = 0.05
+MOST_ROWS = 2000
+ROOM = 12000
+"""Bytes of rows that surely fit a frame, by the estimate of `_size`."""
+
+type Key = tuple[str, str, str, str]  # subsystem, what, peer, name
+
+
+class Profile:
+    """The measures of a process: a histogram for each thing."""
+
+    def __init__(self) -> None:
+        self._histograms: dict[Key, Histogram] = {}
+        self.left_out = 0
+
+    def add(self, subsystem: str, what: str, peer: str, name: str, value: int) -> None:
+        """One value. Things beyond MOST_ROWS are counted, not measured."""
+        key = (subsystem, what, peer, name)
+        histogram = self._histograms.get(key)
+        if histogram is None:
+            if len(self._histograms) >= MOST_ROWS:
+                self.left_out += 1
+                return
+            histogram = self._histograms[key] = Histogram()
+        histogram.add(value)
+
+    def forget(self, subsystem: str) -> None:
+        """Begin a subsystem from nothing."""
+        for key in [key for key in self._histograms if key[0] == subsystem]:
+            del self._histograms[key]
+
+    def rows(self) -> list[ProfileRow]:
+        """All of it, in the order of the keys."""
+        return [
+            ProfileRow(
+                *key,
+                histogram.count,
+                min(histogram.total, 2**64 - 1),
+                min(histogram.most, 2**64 - 1),
+                [Bucket(index, min(count, 2**32 - 1)) for index, count in sorted(histogram.buckets.items())],
+            )
+            for key, histogram in sorted(self._histograms.items())
+        ]
+
+
+class Profiling:
+    """The part of every process that turns measuring on and off and says what was measured.
+
+    `hooks`: what a process does itself when one of PROFILED begins (True) or ends (False).
+    """
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+        self._began: dict[str, int] = {}
+        self._rows: list[ProfileRow] = []
+        self._timer: TimerHandle | None = None
+        self._due = 0.0
+        self._cpu = (0, 0)
+        self.hooks: dict[str, Callable[[bool], None]] = {"mproc": self._sample_mproc}
+
+    @handles(SetProfile)
+    def set_profile(self, peer: Peer, message: SetProfile) -> None:
+        """profile, unprofile."""
+        self.profile(message.subsystem, message.on)
+
+    @handles(GetProfile)
+    def get_profile(self, peer: Peer, reqid: int, message: GetProfile) -> ProfilePart:
+        """show profile: the rows are those of the moment the first of them was asked for."""
+        return self.part(reqid, message.start)
+
+    def profile(self, subsystem: str, on: bool) -> None:
+        """Begin, from nothing, or end. What was measured stays until the next beginning."""
+        if subsystem not in PROFILED:
+            self._process.log.warn(f"nothing to profile in {subsystem}")
+            return
+        was_on = subsystem in self._began
+        if on:
+            self._process.profile.forget(subsystem)
+            self._began[subsystem] = time.monotonic_ns()
+        else:
+            self._began.pop(subsystem, None)
+        if on == was_on:
+            return
+        if subsystem == "imsg":
+            self._process.handling.measure(on)
+        hook = self.hooks.get(subsystem)
+        if hook is not None:
+            hook(on)
+
+    def part(self, reqid: int, start: int) -> ProfilePart:
+        """The rows from `start` on that fit a frame."""
+        if start == 0:
+            self._rows = self._process.profile.rows()
+        rows: list[ProfileRow] = []
+        room = ROOM
+        for row in self._rows[start:]:
+            room -= _size(row)
+            if room < 0 and rows:
+                break
+            rows.append(row)
+        end = start + len(rows)
+        longest = min(self._began.values(), default=time.monotonic_ns())
+        milliseconds = (time.monotonic_ns() - longest) // 1_000_000
+        return ProfilePart(reqid, end if end < len(self._rows) else 0, milliseconds, rows)
+
+    # mproc
+
+    def _sample_mproc(self, on: bool) -> None:
+        self._process.handling.follow(on)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if on:
+            self._cpu = (time.thread_time_ns(), time.process_time_ns())
+            self._next_sample()
+
+    def _next_sample(self) -> None:
+        loop = self._process.loop
+        self._due = loop.time() + SAMPLE_SECONDS
+        self._timer = loop.call_at(self._due, self._sample)
+
+    def _sample(self) -> None:
+        """Every 50 ms: how late is this, what has the loop's thread worked since, what waits where."""
+        profile = self._process.profile
+        late = self._process.loop.time() - self._due
+        profile.add("mproc", "late", "", "loop", int(late * 1e9))
+        before, self._cpu = self._cpu, (time.thread_time_ns(), time.process_time_ns())
+        period = max(1, int((SAMPLE_SECONDS + late) * 1e9))
+        profile.add("mproc", "busy", "", "loop", (self._cpu[0] - before[0]) * 1000 // period)
+        profile.add("mproc", "busy", "", "all threads", (self._cpu[1] - before[1]) * 1000 // period)
+        for peer in self._process.peers():
+            if peer.lost:
+                continue
+            profile.add("mproc", "queued", peer.name, "out", peer.backlog)
+            profile.add("mproc", "queued", peer.name, "in", _unread(peer))
+            profile.add("mproc", "unanswered", peer.name, "requests", peer.unanswered)
+            profile.add("mproc", "oldest", peer.name, "request", self._process.handling.oldest(peer))
+        self._next_sample()
+
+
+def _unread(peer: Peer) -> int:
+    """Bytes that the peer has written and this process has not read."""
+    try:
+        answer = fcntl.ioctl(peer.channel.fileno(), termios.FIONREAD, struct.pack("i", 0))
+    except OSError:
+        return 0
+    unread: int = struct.unpack("i", answer)[0]
+    return unread
+
+
+def _size(row: ProfileRow) -> int:
+    """At most so many bytes on the wire."""
+    words = len(row.subsystem) + len(row.what) + len(row.peer) + len(row.name)
+    return 64 + 4 * words + 9 * len(row.buckets)
