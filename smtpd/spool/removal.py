@@ -1,0 +1,81 @@
+"""The deleting half of fs.py: envelopes, and messages with their last one. Functions without state.
+
+An envelope's file goes first; a message without envelopes leaves queue/ by one rename, then it is deleted.
+"""
+
+import os
+from typing import NamedTuple
+
+from .backend import Failure
+from .commit import failure
+from .layout import MESSAGE
+from .walk import clear, is_evpid
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Removed(NamedTuple):
+    """What became of an envelope that was to be deleted.
+
+    `left`: how many its message has now, None if that is not sure. `spare`: the name of a folder in purge/
+    that is empty and can be used again. `complaint`: what could not be done besides.
+    """
+
+    result: Failure | None
+    left: int | None = None
+    spare: str = ""
+    complaint: str = ""
+
+
+def remove(name: str, left: int | None, queue: int, purge_folder: int, reuse: bool) -> Removed:
+    """Delete the envelope of this file name, and its message if it was the last one.
+
+    `left`: how many the message has without it, None if the caller does not know. `queue`, `purge_folder`:
+    descriptors. `reuse`: an empty folder is welcome.
+    """
+    message = name[:8]
+    try:
+        os.unlink(f"{name[:2]}/{message}/{name}", dir_fd=queue)
+    except OSError as error:
+        return Removed(failure(error, "delete envelope"))
+    clean = True
+    if left is None:
+        left, clean = count(message, queue)
+    if left:
+        return Removed(None, left if clean else None)
+    complaint = purge(message, queue, purge_folder, reuse and clean)
+    return Removed(None, 0, message if reuse and clean and not complaint else "", complaint)
+
+
+def count(message: str, queue: int) -> tuple[int, bool]:
+    """How many envelopes a message has, and whether there is nothing else but its content: from its folder.
+
+    A folder that cannot be read is taken for one with envelopes, so that it stays.
+    """
+    try:
+        folder = os.open(f"{message[:2]}/{message}", _FOLDER, dir_fd=queue)
+        try:
+            names = os.listdir(folder)
+        finally:
+            os.close(folder)
+    except OSError:
+        return 1, False
+    left = sum(1 for name in names if is_evpid(name))
+    return left, len(names) == left + 1 and MESSAGE in names
+
+
+def purge(message: str, queue: int, purge_folder: int, reuse: bool) -> str:
+    """Take a message out of the queue and delete it; "" or a complaint.
+
+    `reuse`: there is nothing but its content in its folder, which is kept, empty.
+    """
+    try:
+        os.rename(f"{message[:2]}/{message}", message, src_dir_fd=queue, dst_dir_fd=purge_folder)
+        if reuse:
+            os.unlink(f"{message}/{MESSAGE}", dir_fd=purge_folder)
+    except OSError as error:
+        return failure(error, f"purge message {message}").text
+    if not reuse:
+        for _ in clear(purge_folder, [message]):
+            pass
+    return ""
