@@ -1,0 +1,90 @@
+"""What the administrator wants of the scheduler, as control passes it on: lists, changes, pauses."""
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from smtpd.messages.control_scheduler import (
+    ChangeEnvelopes,
+    EnvelopesAffected,
+    EnvelopesListed,
+    GetSchedulerStatus,
+    ListEnvelopes,
+    PauseDelivery,
+    ResumeDelivery,
+    SchedulerStatus,
+)
+from smtpd.mproc.dispatch import handles
+from smtpd.mproc.peer import Peer
+
+from .ramqueue import CHANGES, MDA, MTA, TYPE_NUMBERS, RamQueue, evpids_of
+from .turns import Turns
+
+if TYPE_CHECKING:
+    from smtpd.mproc.process import Process
+
+MOST_STATES = 400
+"""How many EnvelopeState surely fit one frame."""
+
+
+class Orders:
+    """The part that control talks to."""
+
+    def __init__(self, process: "Process", ramqueue: RamQueue, turns: Turns) -> None:
+        self._process = process
+        self._ramqueue = ramqueue
+        self._turns = turns
+
+    @handles(ListEnvelopes)
+    def list_envelopes(self, peer: Peer, reqid: int, message: ListEnvelopes) -> EnvelopesListed:
+        """One page."""
+        first, stop = evpids_of(message.msgid)
+        rows, following = self._ramqueue.page(max(message.start, first), stop, min(message.most, MOST_STATES))
+        return EnvelopesListed(reqid, following, rows)
+
+    @handles(ChangeEnvelopes)
+    async def change_envelopes(
+        self, peer: Peer, reqid: int, message: ChangeEnvelopes
+    ) -> EnvelopesAffected | None:
+        """Done in steps: other work goes on in between."""
+        if message.change not in CHANGES:
+            self._process.violation(peer, f"a change {message.change!r}")
+            return None
+        start, stop = evpids_of(message.id)
+        total = 0
+        while True:
+            count, start = self._ramqueue.change(message.change, start, stop, int(time.time()))
+            total += count
+            if count:
+                self._turns.wake()
+            if not start:
+                break
+            await asyncio.sleep(0)
+        self._process.log.debug(f"{message.change} {message.id:x}: {total} envelopes")
+        return EnvelopesAffected(reqid, total)
+
+    @handles(PauseDelivery)
+    def pause_delivery(self, peer: Peer, message: PauseDelivery) -> None:
+        """No more deliveries of the type; those under way go on."""
+        self._set_paused(peer, message.type, True)
+
+    @handles(ResumeDelivery)
+    def resume_delivery(self, peer: Peer, message: ResumeDelivery) -> None:
+        """Go on."""
+        self._set_paused(peer, message.type, False)
+
+    def _set_paused(self, peer: Peer, type_name: str, paused: bool) -> None:
+        if type_name not in ("mda", "mta"):
+            self._process.violation(peer, f"a pause of {type_name!r}")
+            return
+        self._ramqueue.paused[TYPE_NUMBERS[type_name]] = paused
+        self._turns.wake()
+
+    @handles(GetSchedulerStatus)
+    def get_scheduler_status(self, peer: Peer, reqid: int, message: GetSchedulerStatus) -> SchedulerStatus:
+        """What is paused and how much waits."""
+        ramqueue = self._ramqueue
+        inflight = ramqueue.inflight + ramqueue.leaving
+        pending = len(ramqueue) - inflight - ramqueue.held
+        paused = int(ramqueue.paused[MDA]) | int(ramqueue.paused[MTA]) << 1
+        return SchedulerStatus(reqid, paused, pending, inflight, ramqueue.held)
