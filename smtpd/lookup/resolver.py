@@ -1,0 +1,228 @@
+"""Names and addresses: DNS by dnspython, and the hosts file (hosts(5)).
+
+Answers are cached by their TTL, within a bound. A resolver that does not answer, or answers SERVFAIL, is a
+temporary failure; that a name does not exist is a permanent one (RFC 5321 5.1). Whoever answers may be
+hostile: names that are no host names count as none, and of long lists only the beginning is taken.
+"""
+
+import asyncio
+import random
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import NamedTuple
+
+import dns.asyncbackend
+import dns.asyncresolver
+import dns.exception
+import dns.flags
+import dns.name
+import dns.rdata
+import dns.resolver
+import dns.reversename
+
+# dnspython loads these at first use otherwise, which a process without rights cannot do.
+dns.asyncbackend.set_default_backend("asyncio")
+dns.rdata.load_all_types()  # type: ignore[no-untyped-call]
+
+CACHE_ANSWERS = 10_000
+LIFETIME = 20.0
+"""Seconds until a question has failed."""
+
+REVERSE_LIFETIME = 5.0
+"""Seconds for the name of a client, all questions together: it is only for the log and for rules."""
+
+EXCHANGERS_MAX = 20
+"""MX hosts of one domain that are looked at."""
+
+ADDRESSES_MAX = 100
+"""Addresses in one answer. With EXCHANGERS_MAX names of full length they fit one message to who asked."""
+
+QUESTIONS_MAX = 200
+"""Questions under way at a time, each with a socket; the others wait."""
+
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.ASCII)
+_EDNS_PAYLOAD = 1232
+
+
+class ResolveError(Exception):
+    """No answer. `temporary`: there may be one later."""
+
+    def __init__(self, text: str, *, temporary: bool) -> None:
+        super().__init__(text)
+        self.temporary = temporary
+
+
+class Host(NamedTuple):
+    """A host to send to, and its numeric addresses."""
+
+    preference: int
+    name: str
+    addresses: list[str]
+
+
+class Answer(NamedTuple):
+    """`secure`: the AD bit was set in every answer that led here (RFC 4035 3.2.3)."""
+
+    hosts: list[Host]
+    secure: bool
+
+
+class Hosts:
+    """The hosts file, read once: names for addresses and the other way round."""
+
+    def __init__(self, path: Path = Path("/etc/hosts")) -> None:
+        self.addresses: dict[str, list[str]] = {}
+        self.names: dict[str, str] = {}
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            text = "127.0.0.1 localhost\n::1 localhost\n"
+        for line in text.splitlines():
+            address, *names = line.partition("#")[0].split()[:64] or [""]
+            try:
+                address = str(ip_address(address))
+            except ValueError:
+                continue
+            for name in names:
+                self.addresses.setdefault(name.lower(), []).append(address)
+            if names:
+                self.names.setdefault(address, names[0])
+
+
+class Resolver:
+    """Asks. `nameservers` and `port` replace those of resolv.conf(5)."""
+
+    def __init__(
+        self, hosts: Hosts | None = None, *, nameservers: list[str] | None = None, port: int = 53
+    ) -> None:
+        self._hosts = hosts or Hosts()
+        try:
+            self._resolver = dns.asyncresolver.Resolver(configure=nameservers is None)
+        except dns.resolver.NoResolverConfiguration:
+            self._resolver = dns.asyncresolver.Resolver(configure=False)
+        if nameservers is not None:
+            self._resolver.nameservers = list(nameservers)
+            self._resolver.port = port
+        self._resolver.cache = dns.resolver.LRUCache(CACHE_ANSWERS)
+        self._resolver.use_edns(0, dns.flags.DO, _EDNS_PAYLOAD)
+        self._resolver.search = []
+        self._questions = asyncio.Semaphore(QUESTIONS_MAX)
+
+    async def reverse(self, address: str) -> str:
+        """The name of an address, "" when it has none or the name does not lead back.
+
+        ResolveError; ValueError for what is no address.
+        """
+        address = str(ip_address(address))
+        if address in self._hosts.names:
+            return self._hosts.names[address]
+        try:
+            async with asyncio.timeout(REVERSE_LIFETIME):
+                return await self._confirmed_name(address)
+        except TimeoutError:
+            raise ResolveError(f"{address}: no answer in time", temporary=True) from None
+
+    async def _confirmed_name(self, address: str) -> str:
+        answer = await self._ask(dns.reversename.from_address(address), "PTR", REVERSE_LIFETIME)
+        if answer is None:
+            return ""
+        name = _text(answer[0].target)
+        if not _HOST_NAME.fullmatch(name) or _numeric(name) is not None:
+            return ""
+        found = await self.host(name, lifetime=REVERSE_LIFETIME)
+        return name if address in found.hosts[0].addresses else ""
+
+    async def host(self, name: str, *, lifetime: float = LIFETIME) -> Answer:
+        """The addresses of a host, named or numeric (an address literal too). ResolveError without any."""
+        name = name.lower()
+        if (address := _numeric(name)) is not None:
+            return Answer([Host(0, name, [str(address)])], False)
+        if name in self._hosts.addresses:
+            return Answer([Host(0, name, self._hosts.addresses[name][:ADDRESSES_MAX])], False)
+        addresses: list[str] = []
+        secure = True
+        failure: ResolveError | None = None
+        questions = [self._ask(_name(name), kind, lifetime) for kind in ("AAAA", "A")]
+        for answer in await asyncio.gather(*questions, return_exceptions=True):
+            if isinstance(answer, ResolveError):
+                failure = answer
+            elif isinstance(answer, BaseException):
+                raise answer
+            elif answer is not None:
+                addresses += [record.address for record in answer]
+                secure = secure and _secure(answer)
+        if addresses:
+            return Answer([Host(0, name, addresses[:ADDRESSES_MAX])], secure)
+        raise failure or ResolveError(f"{name} has no address", temporary=False)
+
+    async def exchangers(self, domain: str) -> Answer:
+        """Where mail for a domain goes, best first, equals shuffled (RFC 5321 5.1). ResolveError.
+
+        A domain without MX is its own exchanger; one whose MX is "." takes no mail (RFC 7505).
+        """
+        answer = await self._ask(_name(domain), "MX", LIFETIME)
+        if answer is None:
+            return await self.host(domain)
+        records = [(record.preference, _text(record.exchange)) for record in answer]
+        if all(name == "" for _, name in records):
+            raise ResolveError(f"{domain} takes no mail (null MX)", temporary=False)
+        records = [record for record in records if _HOST_NAME.fullmatch(record[1])]
+        random.shuffle(records)
+        records.sort(key=lambda record: record[0])
+        del records[EXCHANGERS_MAX:]
+        answers = await asyncio.gather(*(self.host(name) for _, name in records), return_exceptions=True)
+        found: list[Host] = []
+        room = ADDRESSES_MAX
+        secure = _secure(answer)
+        failure: ResolveError | None = None
+        for (preference, name), host in zip(records, answers, strict=True):
+            if isinstance(host, ResolveError):
+                failure = host if failure is None or host.temporary else failure
+            elif isinstance(host, BaseException):
+                raise host
+            elif room:
+                addresses = host.hosts[0].addresses[:room]
+                room -= len(addresses)
+                found.append(Host(preference, name, addresses))
+                secure = secure and host.secure
+        if not found:
+            raise failure or ResolveError(f"no exchanger of {domain} has an address", temporary=False)
+        return Answer(found, secure)
+
+    async def _ask(self, name: dns.name.Name, kind: str, lifetime: float) -> dns.resolver.Answer | None:
+        """The answer; None when the name has no such record. ResolveError: no such name, or no answer."""
+        try:
+            async with self._questions:
+                return await self._resolver.resolve(name, kind, lifetime=lifetime, search=False)
+        except dns.resolver.NXDOMAIN:
+            raise ResolveError(f"{_text(name)} does not exist", temporary=False) from None
+        except dns.resolver.NoAnswer:
+            return None
+        except (dns.exception.DNSException, OSError) as error:
+            raise ResolveError(f"{_text(name)}: {type(error).__name__}", temporary=True) from None
+
+
+def _name(name: str) -> dns.name.Name:
+    try:
+        return dns.name.from_text(name)
+    except dns.exception.DNSException:
+        raise ResolveError(f"{name[:80]!r} is no domain name", temporary=False) from None
+
+
+def _text(name: dns.name.Name) -> str:
+    return name.to_text(omit_final_dot=True).lower() if name != dns.name.root else ""
+
+
+def _secure(answer: dns.resolver.Answer) -> bool:
+    return bool(answer.response.flags & dns.flags.AD)
+
+
+def _numeric(name: str) -> IPv4Address | IPv6Address | None:
+    """An address, also in the brackets of an address literal (RFC 5321 4.1.3)."""
+    if name.startswith("[") and name.endswith("]"):
+        name = name[1:-1].removeprefix("ipv6:")
+    try:
+        return ip_address(name)
+    except ValueError:
+        return None
