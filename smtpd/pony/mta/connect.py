@@ -1,0 +1,130 @@
+"""Connectors: one relay seen from one source address, and when another connection may be made.
+
+As OpenSMTPD's mta_connect: no more connections than there is work for, none beyond the limits, none too soon.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from .routing import NEVER, Mx, Route, Source
+
+if TYPE_CHECKING:
+    from .relay import Relay
+
+DELAY_CHECK_LIMIT = 5.0
+"""Seconds until a reached limit is looked at again."""
+
+
+class Connector:
+    """`error`: what is wrong with it, "" if nothing; then it is not used any more while its relay lasts.
+
+    "mx", "family", "net" as find_route says; "source": the address cannot be used here.
+    """
+
+    __slots__ = ("error", "lastconn", "nconn", "relay", "source", "timer")
+
+    def __init__(self, relay: "Relay", source: Source) -> None:
+        self.relay = relay
+        self.source = source
+        self.error = ""
+        self.nconn = 0
+        self.lastconn = NEVER
+        self.timer: asyncio.TimerHandle | None = None
+
+    def __str__(self) -> str:
+        return f"[connector:{self.source}->{self.relay}]"
+
+    def connect(self, again: bool = False) -> None:
+        """Make the connections that are useful and allowed now; see to the next if it has to wait.
+
+        `again`: something has changed, so a wait that was decided before is over.
+        """
+        if self.timer is not None:
+            if not again:
+                return
+            self.timer.cancel()
+            self.timer = None
+        while not self.error and self._wanted():
+            if not self._connect():
+                return
+
+    def close(self) -> None:
+        """The relay is gone."""
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def _wanted(self) -> bool:
+        """Is there work for one more? OpenSMTPD's rule."""
+        relay = self.relay
+        waiting = len(relay.tasks)
+        if not waiting or relay.ready >= waiting or relay.mta.stopping:
+            return False
+        return not (relay.nconn > 2 and relay.nconn >= waiting // 2)
+
+    def _connect(self) -> bool:
+        """One connection; False when there is none to be had now."""
+        relay = self.relay
+        limits = relay.limits
+        domain = relay.domain
+        now = relay.mta.loop.time()
+        until = max(
+            domain.lastconn + limits.conndelay_domain,
+            self.source.lastconn + limits.conndelay_source,
+            self.lastconn + limits.conndelay_connector,
+            relay.lastconn + limits.conndelay_relay,
+        )
+        if (
+            domain.nconn >= limits.maxconn_per_domain
+            or self.source.nconn >= limits.maxconn_per_source
+            or self.nconn >= limits.maxconn_per_connector
+            or relay.nconn >= limits.maxconn_per_relay
+        ):
+            return self._wait(now + DELAY_CHECK_LIMIT)
+        if until > now:
+            return self._wait(until)
+        choice = relay.mta.routing.find_route(domain.mxs, self.source, limits, now, relay.backup_preference)
+        if choice.route is None or choice.mx is None:
+            if choice.error:
+                self.fail(choice.error)
+                return False
+            return self._wait(now + DELAY_CHECK_LIMIT if choice.wait else choice.until)
+        self._begin(choice.route, choice.mx, now)
+        return True
+
+    def _begin(self, route: Route, mx: Mx, now: float) -> None:
+        relay = self.relay
+        for book in (self, relay, relay.domain):
+            book.nconn += 1
+            book.lastconn = now
+        relay.mta.routing.connected(route, now)
+        relay.mta.new_session(self, route, mx)
+
+    def collect(self, route: Route) -> None:
+        """A session is over."""
+        relay = self.relay
+        for book in (self, relay, relay.domain):
+            book.nconn -= 1
+        relay.mta.routing.disconnected(route, relay.mta.loop.time())
+
+    def fail(self, error: str) -> None:
+        """Nothing more is to be had of it."""
+        if not self.error:
+            self.error = error
+            self.relay.mta.log.info(f"smtp-out: No valid route for {self}: {_ERRORS[error]}")
+            self.relay.connector_failed()
+
+    def _wait(self, until: float) -> bool:
+        self.timer = self.relay.mta.loop.call_at(until, self._wait_over)
+        return False
+
+    def _wait_over(self) -> None:
+        self.timer = None
+        self.connect()
+
+
+_ERRORS = {
+    "mx": "no MX",
+    "family": "address family mismatch",
+    "net": "all routes are disabled",
+    "source": "the source address cannot be used",
+}

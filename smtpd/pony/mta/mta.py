@@ -1,0 +1,387 @@
+"""The part of pony that relays: envelopes in, results to queue, and what all relays and sessions share.
+
+An envelope's action and destination name its relay (relay.py); a relay's tasks are sent by its sessions
+(session.py).  Every envelope that comes in ends in exactly one message to queue, unless the daemon stops
+first.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterable
+
+from smtpd.config.model import DEFAULT_LIMITS, RelayAction
+from smtpd.mail.address import valid_domainpart
+from smtpd.mail.duration import duration
+from smtpd.mail.envelope import Envelope
+from smtpd.mail.status import (
+    OK,
+    OTHER_STATUS,
+    PERMFAIL,
+    STATUS_PERMFAIL,
+    STATUS_TEMPFAIL,
+    TEMPFAIL,
+    parse_esc,
+)
+from smtpd.messages.links import LOOKUP, QUEUE
+from smtpd.messages.pony_lookup import FindHost, FindInTable, FindMx, FoundInTable, HostsFound, MxHost
+from smtpd.messages.pony_queue import (
+    DeliveryOk,
+    DeliveryPermfail,
+    DeliveryTempfail,
+    HoldEnvelope,
+    RelayMta,
+    ReleaseHold,
+)
+from smtpd.mproc.dispatch import handles
+from smtpd.mproc.peer import Peer
+from smtpd.mproc.process import Process
+from smtpd.protocol.relayhost import NO_TLS, OPPORTUNISTIC, SMTPS, STARTTLS, RelayHost, parse_relay_url
+
+from .connect import Connector
+from .relay import Relay, RelayKey
+from .routing import NEVER, Domain, Mx, Route, Routing, Source, family_of
+from .session import MtaSession
+from .task import Task, task_key
+
+SWEEP_SECONDS = 1.0
+"""How often the deadlines of all sessions are looked at: no timer of their own is set at each command."""
+
+ROUTES_SECONDS = 60.0
+
+_DIRECT = RelayHost("", 25, OPPORTUNISTIC, False, "")
+
+_DEFAULT_ERRORS = {
+    TEMPFAIL: "Temporary failure in MX lookup",
+    PERMFAIL: "Domain does not accept mail",
+}
+
+
+class Mta:
+    """All relaying of this process."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self.loop = process.loop
+        self.log = process.log
+        self.stat = process.stat
+        self._config = process.config
+        self.routing = Routing(process.loop, process.log, process.stat)
+        self._relays: dict[RelayKey, Relay] = {}
+        self._sessions: set[MtaSession] = set()
+        self._smarthosts: dict[tuple[str, str], list[Envelope]] = {}
+        self._dirty: dict[Relay, None] = {}
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._routes_swept = NEVER
+        self.stopping = False
+        self._emptied: asyncio.Event | None = None
+
+    @property
+    def queue(self) -> Peer:
+        """Messages and results."""
+        return self._process.peer(QUEUE)
+
+    # envelopes
+
+    @handles(RelayMta)
+    def relay_mta(self, peer: Peer, message: RelayMta) -> None:
+        """An envelope is due."""
+        envelope = message.envelope
+        if self.stopping:
+            return
+        action = self._config.actions.get(envelope.dispatcher)
+        if not isinstance(action, RelayAction):
+            self._refuse(envelope, f'no relay action "{envelope.dispatcher}"')
+        elif action.host:
+            self._find_smarthost(action, envelope)
+        else:
+            self._route(action, _DIRECT, envelope)
+
+    def _find_smarthost(self, action: RelayAction, envelope: Envelope) -> None:
+        """Ask which host to relay to. Envelopes that come while the same is being asked share the answer."""
+        key = (action.host, envelope.dest.domain.lower() if action.host_is_domain else "")
+        waiting = self._smarthosts.get(key)
+        if waiting is not None:
+            waiting.append(envelope)
+            return
+        self._smarthosts[key] = [envelope]
+
+        def found(reply: FoundInTable | None) -> None:
+            url = reply.value if reply is not None and reply.status == OK else ""
+            for one in self._smarthosts.pop(key):
+                self._smarthost_found(one, url)
+
+        self._process.peer(LOOKUP).ask(
+            FindInTable(self._config.generation, key[0], "relayhost", key[1]), found
+        )
+
+    def _smarthost_found(self, envelope: Envelope, url: str) -> None:
+        action = self._config.actions[envelope.dispatcher]
+        assert isinstance(action, RelayAction)
+        if not url:
+            self.log.warn(f"Failed to retrieve smarthost for envelope {envelope.evpid:016x}")
+            self._refuse(envelope, "Cannot retrieve smarthost")
+            return
+        try:
+            host = parse_relay_url(url)
+        except ValueError as error:
+            self.log.warn(f"Failed to parse smarthost {url}: {error}")
+            self._refuse(envelope, "Cannot parse smarthost")
+            return
+        self._route(action, host, envelope)
+
+    def _route(self, action: RelayAction, host: RelayHost, envelope: Envelope) -> None:
+        """To its relay, or back to scheduler if too many wait there."""
+        if host.label and not action.auth:
+            self._refuse(envelope, "No auth table for relaying")
+            return
+        tls = host.tls
+        if action.tls and tls == NO_TLS:
+            self.log.warn(f'TLS required for action "{action.name}"')
+            self._refuse(envelope, "TLS required for relaying")
+            return
+        if action.tls and tls == OPPORTUNISTIC:
+            tls = STARTTLS
+        if tls in (STARTTLS, SMTPS):
+            self._refuse(envelope, "TLS is not available for relaying")
+            return
+        domain = host.hostname or envelope.dest.domain
+        if not host.hostname and not valid_domainpart(domain):
+            self.result(
+                0, envelope.sender.path, envelope, PERMFAIL, "Invalid domain name", "", "-", domain, False
+            )
+            return
+        relay = self._relay(self._key(action, host, tls, domain, envelope), action)
+        if not relay.add(task_key(envelope, action.mail_from), envelope):
+            self.queue.send(HoldEnvelope(envelope.evpid, relay.id))
+            return
+        self.stat.add("mta.envelope")
+        if not self._dirty:
+            # once all that came in one go is sorted: a message's recipients are to go together
+            self.loop.call_soon(self._drain)
+        self._dirty[relay] = None
+
+    def _drain(self) -> None:
+        relays, self._dirty = self._dirty, {}
+        for relay in relays:
+            relay.drain()
+
+    def _key(
+        self, action: RelayAction, host: RelayHost, tls: str, domain: str, envelope: Envelope
+    ) -> RelayKey:
+        backup = ""
+        if action.backup and not host.hostname:
+            backup = action.backup_mx or envelope.smtpname
+        return RelayKey(
+            domain.lower(),
+            bool(host.hostname),
+            host.port,
+            tls,
+            host.lmtp,
+            action.auth if host.label else "",
+            host.label,
+            action.src,
+            action.helo,
+            action.helo_src,
+            action.pki,
+            action.ca,
+            action.tls,
+            action.tls_verify,
+            action.tls_ciphers,
+            action.tls_protocols,
+            backup,
+            action.srs,
+            action.filter,
+        )
+
+    def _relay(self, key: RelayKey, action: RelayAction) -> Relay:
+        relay = self._relays.get(key)
+        if relay is None:
+            limits = self._config.mta_limits.get(key.domain) or self._config.mta_limits[DEFAULT_LIMITS]
+            domain = self.routing.domain(key.domain, key.host)
+            relay = Relay(self, int.from_bytes(os.urandom(8)), key, action, domain, limits)
+            self._relays[key] = relay
+            self.stat.add("mta.relay")
+        return relay
+
+    # for the relays
+
+    def relay_quiet(self, relay: Relay) -> None:
+        """Perhaps there is nothing left to do for a relay: then it goes."""
+        if relay.quiet and self._relays.get(relay.key) is relay:
+            del self._relays[relay.key]
+            relay.close()
+            if relay.holdq.drained():
+                self.release(relay, 0)
+            self.stat.sub("mta.relay")
+            self.stat.sub("mta.connector", len(relay.connectors))
+            self.routing.count()
+
+    def release(self, relay: Relay, number: int) -> None:
+        """Let scheduler send some of those it holds for a relay; 0 for all."""
+        self.queue.send(ReleaseHold("mta", relay.id, number))
+
+    def task_failed(self, relay: Relay, task: Task, status: str, error: str) -> None:
+        """A whole task fails without a session."""
+        for envelope in task.envelopes:
+            self.result(0, task.sender, envelope, status, error, "", "-", relay.domain.name, False)
+        self.stat.sub("mta.task")
+
+    def resolve(self, domain: Domain, then: Callable[[str, str], None]) -> None:
+        """Find the hosts of a domain; `then` gets "", or a status and why there are none."""
+        domain.waiting.append(then)
+        if len(domain.waiting) > 1:
+            return
+        literal = domain.name.strip("[]").removeprefix("ipv6:")
+        if family_of(literal):
+            self.loop.call_soon(self._hosts_found, domain, OK, "", [MxHost(0, literal, [literal])])
+            return
+
+        def found(reply: HostsFound | None) -> None:
+            if reply is None:
+                self._hosts_found(domain, TEMPFAIL, "", [])
+            else:
+                self._hosts_found(domain, reply.status, reply.error, reply.hosts)
+
+        request = FindHost(domain.name) if domain.as_host else FindMx(domain.name)
+        self._process.peer(LOOKUP).ask(request, found)
+
+    def _hosts_found(self, domain: Domain, status: str, error: str, hosts: Iterable[MxHost]) -> None:
+        failure = ("", "")
+        if status == OK:
+            mxs = self.routing.mxs(hosts)
+            if mxs:
+                domain.mxs = mxs
+                domain.preferences = {name.lower(): preference for preference, name, _ in hosts}
+            else:
+                failure = (TEMPFAIL, "Host not found" if domain.as_host else "No MX found for domain")
+        elif status == TEMPFAIL or domain.as_host:
+            # a smart host that cannot be found is our own mistake, and no reason to bounce all mail
+            failure = (TEMPFAIL, error or _DEFAULT_ERRORS[TEMPFAIL])
+        else:
+            failure = (PERMFAIL, error or _DEFAULT_ERRORS[PERMFAIL])
+        if domain.mxs:
+            domain.resolved = self.loop.time()
+        waiting, domain.waiting = domain.waiting, []
+        for then in waiting:
+            then(*failure)
+
+    def find_source(self, table: str, then: Callable[[Source | None], None]) -> None:
+        """The next source address of a table."""
+
+        def found(reply: FoundInTable | None) -> None:
+            good = reply is not None and reply.status == OK and family_of(reply.value)
+            then(self.routing.source(reply.value) if reply is not None and good else None)
+
+        self._process.peer(LOOKUP).ask(FindInTable(self._config.generation, table, "source", ""), found)
+
+    def new_session(self, connector: Connector, route: Route, mx: Mx) -> None:
+        """Begin a connection."""
+        relay = connector.relay
+        session = MtaSession(self, connector, route, mx)
+        self._sessions.add(session)
+        relay.sessions += 1
+        self.stat.add("mta.session")
+        self.routing.count()
+        if self._sweeping is None:
+            self._sweeping = self.loop.call_later(SWEEP_SECONDS, self._sweep)
+        if relay.key.helo_src and route.src.address:
+            self._find_helo(session, relay.key.helo_src, route.src.address)
+        else:
+            self._connect(session, relay.key.helo or self._config.hostname)
+
+    def _connect(self, session: MtaSession, helo: str) -> None:
+        session.connecting = self._process.spawn_task(session.connect(helo))
+
+    def _find_helo(self, session: MtaSession, table: str, address: str) -> None:
+        def found(reply: FoundInTable | None) -> None:
+            if reply is not None and reply.status == OK and reply.value and not self.stopping:
+                self._connect(session, reply.value)
+            else:
+                session.no_helo()
+
+        self._process.peer(LOOKUP).ask(
+            FindInTable(self._config.generation, table, "addrname", address), found
+        )
+
+    # for the sessions
+
+    def session_over(self, session: MtaSession) -> None:
+        """A session ended."""
+        self._sessions.discard(session)
+        self.stat.sub("mta.session")
+        if self._emptied is not None and not self._sessions:
+            self._emptied.set()
+
+    def result(
+        self,
+        session: int,
+        sender: str,
+        envelope: Envelope,
+        result: str,
+        status: str,
+        esc: str,
+        source: str,
+        relay: str,
+        without_dsn: bool,
+    ) -> None:
+        """What became of an envelope: to queue, and into the log.
+
+        `status`: the host's reply or our reason; `esc`: the enhanced status in it, "" for none; `source`,
+        `relay`: the ends of the connection for the log.
+        """
+        evpid = envelope.evpid
+        found = parse_esc(esc) if esc else None
+        code = found[1] if found is not None else OTHER_STATUS
+        if result == OK:
+            word = "Ok"
+            self.queue.send(DeliveryOk(evpid, without_dsn))
+        elif result == PERMFAIL:
+            word = "PermFail"
+            self.queue.send(DeliveryPermfail(evpid, status, STATUS_PERMFAIL, code))
+        else:
+            word = "TempFail"
+            self.queue.send(DeliveryTempfail(evpid, status, STATUS_TEMPFAIL, code))
+        self.stat.sub("mta.envelope")
+        dest, rcpt = envelope.dest.path, envelope.rcpt.path
+        self.log.info(
+            f"{session:016x} mta delivery evpid={evpid:016x} from=<{sender}> to=<{dest}> "
+            f'rcpt=<{rcpt if rcpt != dest else "-"}> source="{source}" relay="{relay}" '
+            f'delay={duration(int(time.time()) - envelope.ctime)} result="{word}" stat="{status}"'
+        )
+
+    def _refuse(self, envelope: Envelope, error: str) -> None:
+        """It cannot even be routed, for a reason of the configuration's."""
+        self.stat.add("mta.envelope")
+        self.result(0, envelope.sender.path, envelope, TEMPFAIL, error, "", "-", "-", False)
+
+    def _sweep(self) -> None:
+        self._sweeping = None
+        now = self.loop.time()
+        for session in list(self._sessions):
+            session.check(now)
+        if now - self._routes_swept > ROUTES_SECONDS:
+            self._routes_swept = now
+            self.routing.sweep(self._config.mta_limits[DEFAULT_LIMITS], now)
+        if self._sessions:
+            self._sweeping = self.loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    async def stop(self) -> None:
+        """Begin nothing more, let sessions finish the mail they are at. The caller bounds the time;
+        cancelled, what is left is cut off, and tried again at the next start.
+        """
+        self.stopping = True
+        self._emptied = asyncio.Event()
+        for session in list(self._sessions):
+            session.stop()
+        try:
+            if self._sessions:
+                await self._emptied.wait()
+        finally:
+            for session in list(self._sessions):
+                session.abort()
+            if self._sweeping is not None:
+                self._sweeping.cancel()
+            for relay in self._relays.values():
+                relay.close()
+            self.routing.close()

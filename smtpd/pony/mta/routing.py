@@ -1,0 +1,330 @@
+"""What is known of the ways out: domains and their hosts, source addresses, and the routes between.
+
+Rules, limits and delays are those of OpenSMTPD's mta.c (mta_find_route, mta_route_disable). Times are the
+loop's seconds. Nothing here connects or asks; it keeps the books and says which route to try.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from ipaddress import ip_address
+from typing import NamedTuple
+from weakref import WeakValueDictionary
+
+from smtpd.config.model import MtaLimits
+from smtpd.messages.pony_lookup import MxHost
+from smtpd.mproc.log import Log
+from smtpd.mproc.stat import Stat
+
+DELAY_ROUTE_BASE = 15.0
+DELAY_ROUTE_MAX = 3600.0
+NEVER = float("-inf")
+
+# why a route is disabled
+DISABLED_NET = "net"
+
+
+class Source:
+    """A local address to connect from, "" for whatever the system takes."""
+
+    __slots__ = ("__weakref__", "address", "lastconn", "nconn")
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.nconn = 0
+        self.lastconn = NEVER
+
+    @property
+    def family(self) -> str:
+        """ "inet4", "inet6", or "" when the address leaves it open."""
+        return family_of(self.address) if self.address else ""
+
+    def __str__(self) -> str:
+        return bracketed(self.address) if self.address else "[]"
+
+
+class Host:
+    """An address to connect to. `name`: under which it was found last."""
+
+    __slots__ = ("__weakref__", "address", "family", "lastconn", "name", "nconn")
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.name = ""
+        self.family = family_of(address)
+        self.nconn = 0
+        self.lastconn = NEVER
+
+    def __str__(self) -> str:
+        """As in log lines: `192.0.2.1 (mx.example.org)`."""
+        text = bracketed(self.address)
+        return f"{text} ({self.name})" if self.name and self.name != self.address else text
+
+
+class Mx(NamedTuple):
+    """One host of a domain."""
+
+    preference: int
+    name: str
+    host: Host
+
+
+class Domain:
+    """A destination: a mail domain with its MXs, or (`as_host`) a host by name. `mxs` in the order of
+    preference.
+
+    `preferences`: of all MX names, also of those that have no address. `waiting`: who asked for the hosts.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "as_host",
+        "lastconn",
+        "mxs",
+        "name",
+        "nconn",
+        "preferences",
+        "resolved",
+        "waiting",
+    )
+
+    def __init__(self, name: str, as_host: bool) -> None:
+        self.name = name
+        self.as_host = as_host
+        self.mxs: tuple[Mx, ...] = ()
+        self.preferences: dict[str, int] = {}
+        self.resolved = NEVER
+        self.waiting: list[Callable[[str, str], None]] = []
+        self.nconn = 0
+        self.lastconn = NEVER
+
+
+class Route:
+    """A source and a host together. `new`: no session of it has got as far as to take mail yet."""
+
+    __slots__ = ("disabled", "dst", "id", "lastconn", "lastdisc", "nconn", "new", "penalty", "src", "timer")
+
+    def __init__(self, number: int, src: Source, dst: Host) -> None:
+        self.id = number
+        self.src = src
+        self.dst = dst
+        self.new = True
+        self.disabled = ""
+        self.penalty = 0
+        self.nconn = 0
+        self.lastconn = NEVER
+        self.lastdisc = NEVER
+        self.timer: asyncio.TimerHandle | None = None
+
+    def __str__(self) -> str:
+        return f"{self.src} <-> {self.dst}"
+
+
+class Choice(NamedTuple):
+    """What find_route says. Without a route either `wait` (a limit is reached), `until` (too early), or
+    `error`.
+
+    `error`: "mx", "family" or "net", as connectors call what is wrong with them.
+    """
+
+    route: Route | None = None
+    mx: Mx | None = None
+    wait: bool = False
+    until: float = NEVER
+    error: str = ""
+
+
+class Routing:
+    """Every domain, host, source and route there is. What nothing refers to any more goes by itself."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, log: Log, stat: Stat) -> None:
+        self.domains: WeakValueDictionary[tuple[str, bool], Domain] = WeakValueDictionary()
+        self.hosts: WeakValueDictionary[str, Host] = WeakValueDictionary()
+        self.sources: WeakValueDictionary[str, Source] = WeakValueDictionary()
+        self.routes: dict[tuple[Source, Host], Route] = {}
+        self._loop = loop
+        self._log = log
+        self._stat = stat
+        self._last = 0
+
+    def domain(self, name: str, as_host: bool) -> Domain:
+        """The domain of that name, made if need be."""
+        key = (name.lower(), as_host)
+        domain = self.domains.get(key)
+        if domain is None:
+            domain = self.domains[key] = Domain(*key)
+        return domain
+
+    def source(self, address: str) -> Source:
+        """The source of that address."""
+        source = self.sources.get(address)
+        if source is None:
+            source = self.sources[address] = Source(address)
+        return source
+
+    def host(self, address: str, name: str) -> Host:
+        """The host of that address."""
+        host = self.hosts.get(address)
+        if host is None:
+            host = self.hosts[address] = Host(address)
+        host.name = name
+        return host
+
+    def mxs(self, found: Iterable[MxHost]) -> tuple[Mx, ...]:
+        """Lookup's answer, best preference first; names without an address are left out."""
+        mxs = [
+            Mx(preference, name, self.host(address, name))
+            for preference, name, addresses in found
+            for address in addresses
+            if family_of(address)
+        ]
+        return tuple(sorted(mxs, key=lambda mx: mx.preference))
+
+    def route(self, src: Source, dst: Host) -> Route:
+        """The route between two."""
+        route = self.routes.get((src, dst))
+        if route is None:
+            self._last += 1
+            route = self.routes[src, dst] = Route(self._last, src, dst)
+        return route
+
+    def find_route(
+        self, mxs: Iterable[Mx], source: Source, limits: MtaLimits, now: float, below: int | None = None
+    ) -> Choice:
+        """The route to connect by: of the best preference that has one, the route with the fewest
+        connections.
+
+        `below`: our own preference where we are a backup for the domain.
+        """
+        best: Route | None = None
+        best_mx: Mx | None = None
+        level = -1
+        seen = limit_host = limit_route = family_mismatch = suspended = False
+        until = NEVER
+        for mx in mxs:
+            if mx.preference > level:
+                # a worse preference is looked at only if nothing of the better ones can be used, now or soon
+                if best is not None or limit_host or limit_route or until != NEVER:
+                    break
+                if below is not None and mx.preference >= below:
+                    break
+                level = mx.preference
+            seen = True
+            host = mx.host
+            if (source.family and source.family != host.family) or (
+                limits.family and limits.family != host.family
+            ):
+                family_mismatch = True
+                continue
+            if host.nconn >= limits.maxconn_per_host:
+                limit_host = True
+                continue
+            if (early := host.lastconn + limits.conndelay_host) > now:
+                until = _sooner(until, early)
+                continue
+            route = self.route(source, host)
+            if route.disabled:
+                suspended = True
+                continue
+            if route.nconn and route.new or route.nconn >= limits.maxconn_per_route:
+                limit_route = True
+                continue
+            early = max(route.lastconn + limits.conndelay_route, route.lastdisc + limits.discdelay_route)
+            if early > now:
+                until = _sooner(until, early)
+                continue
+            if best is None or route.nconn < best.nconn:
+                best, best_mx = route, mx
+        if best is not None:
+            return Choice(best, best_mx)
+        if not seen:
+            return Choice(error="mx")
+        if limit_route or limit_host:
+            return Choice(wait=True)
+        if until != NEVER:
+            return Choice(until=until)
+        if suspended:
+            return Choice(error="net")
+        assert family_mismatch
+        return Choice(error="family")
+
+    def connected(self, route: Route, now: float) -> None:
+        """A connection begins."""
+        for end in (route, route.src, route.dst):
+            end.nconn += 1
+            end.lastconn = now
+
+    def disconnected(self, route: Route, now: float) -> None:
+        """A connection is over; if none on this route ever worked, it is left alone for a while."""
+        for end in (route, route.src, route.dst):
+            end.nconn -= 1
+        route.lastdisc = now
+        if route.new:
+            self.disable(route)
+
+    def disable(self, route: Route) -> None:
+        """Not to be used for a while: 15 s times the square of the penalty, at most an hour."""
+        route.penalty += 1
+        delay = min(DELAY_ROUTE_BASE * route.penalty**2, DELAY_ROUTE_MAX)
+        self._log.info(f"smtp-out: Disabling route {route} for {delay:.0f}s")
+        route.disabled = DISABLED_NET
+        if route.timer is not None:
+            route.timer.cancel()
+        route.timer = self._loop.call_later(delay, self._enable, route)
+
+    def _enable(self, route: Route) -> None:
+        route.timer = None
+        self.enable(route)
+        if route.penalty:
+            # forgotten step by step
+            route.penalty -= 1
+        if route.penalty:
+            delay = min(DELAY_ROUTE_BASE * route.penalty**2, DELAY_ROUTE_MAX)
+            route.timer = self._loop.call_later(delay, self._enable, route)
+
+    def enable(self, route: Route) -> None:
+        """To be tried again."""
+        if route.disabled:
+            self._log.info(f"smtp-out: Enabling route {route}")
+            route.disabled = ""
+            route.new = True
+
+    def sweep(self, limits: MtaLimits, now: float) -> None:
+        """Forget routes that nothing holds up any more: no connection, no penalty, no delay."""
+        keep = now - max(limits.conndelay_route, limits.discdelay_route)
+        for key, route in list(self.routes.items()):
+            if not route.nconn and route.timer is None and max(route.lastconn, route.lastdisc) <= keep:
+                del self.routes[key]
+        self.count()
+
+    def count(self) -> None:
+        """Put the numbers into the counters."""
+        self._stat.set("mta.domain", len(self.domains))
+        self._stat.set("mta.host", len(self.hosts))
+        self._stat.set("mta.source", len(self.sources))
+        self._stat.set("mta.route", len(self.routes))
+
+    def close(self) -> None:
+        """Cancel what is planned."""
+        for route in self.routes.values():
+            if route.timer is not None:
+                route.timer.cancel()
+
+    def __iter__(self) -> Iterator[Route]:
+        return iter(self.routes.values())
+
+
+def family_of(address: str) -> str:
+    """ "inet4" or "inet6"; "" for what is no address."""
+    try:
+        return "inet6" if ip_address(address.partition("%")[0]).version == 6 else "inet4"
+    except ValueError:
+        return ""
+
+
+def bracketed(address: str) -> str:
+    """An address as OpenSMTPD writes it: IPv6 in brackets."""
+    return f"[{address}]" if ":" in address else address
+
+
+def _sooner(until: float, early: float) -> float:
+    return early if until == NEVER else min(until, early)
