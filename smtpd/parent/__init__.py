@@ -1,0 +1,8 @@
+"""parent: reads the configuration, starts the other processes, lends them what only root can have.
+
+user        root (or the caller)
+chroot      none
+peers       control, lookup, pony, queue, scheduler
+does        parse smtpd.conf, bind ports, start and watch children, open .forward files, start deliveries
+never sees  network data, the content of mail
+"""

@@ -1,0 +1,178 @@
+"""From argv to a running parent: configuration, places, sockets, then Process.serve.
+
+All that can fail for reasons an operator has to mend fails here, before anything is started, in one line.
+"""
+
+import argparse
+import fcntl
+import os
+import resource
+import sys
+from pathlib import Path
+
+import setproctitle
+
+from smtpd import __version__
+from smtpd.config.dump import dump
+from smtpd.config.errors import ConfigErrors
+from smtpd.config.machine import Machine
+from smtpd.config.model import Config
+from smtpd.config.parse import parse_file
+from smtpd.messages import links
+from smtpd.mproc.log import SUBSYSTEMS, Log
+from smtpd.mproc.loop import new_loop
+from smtpd.spool import layout
+
+from . import sockets
+from .interfaces import following
+from .places import Places, PlacesError, find_configuration, find_places
+
+EXIT_FAILED = 1
+
+_DESCRIPTORS = 65536
+
+
+class StartError(Exception):
+    """The daemon cannot start; the text says why."""
+
+
+def main(options: argparse.Namespace) -> int:
+    """Check the configuration (-n) or run the daemon; the exit status."""
+    try:
+        _check_traces(options.traces)
+        path = find_configuration(options.file, options.state)
+        config = parse_file(str(path), macros=_macros(options.macros))
+    except ConfigErrors as errors:
+        print(errors, file=sys.stderr)
+        return EXIT_FAILED
+    except (OSError, StartError) as error:
+        print(f"smtpd: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    if options.check:
+        print("configuration OK", file=sys.stderr)
+        if options.verbose:
+            _show(config)
+        return 0
+    try:
+        return _run(config, options)
+    except (OSError, PlacesError, StartError) as error:
+        print(f"smtpd: {error}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+def _show(config: Config) -> None:
+    """The configuration as it was understood, on standard output."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(dump(config).encode("utf-8", "surrogateescape"))
+    sys.stdout.buffer.flush()
+
+
+def _check_traces(names: list[str]) -> None:
+    for name in names:
+        if name not in (*SUBSYSTEMS, "transfer", "all"):
+            raise StartError(f'unknown trace flag "{name}"')
+
+
+def _macros(words: list[str]) -> dict[str, str]:
+    macros = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (name and equals):
+            raise StartError(f"could not parse macro definition {word}")
+        macros[name] = value
+    return macros
+
+
+def _run(config: Config, options: argparse.Namespace) -> int:
+    places = find_places(options.state)
+    _make_places(places)
+    lock = _lock_spool(places.spool)
+    try:
+        return _serve(config, options, places)
+    finally:
+        os.close(lock)
+
+
+def _serve(config: Config, options: argparse.Namespace, places: Places) -> int:
+    follows = following(config, Machine())
+    listeners = sockets.listen_smtp(config, follows)
+    try:
+        control = sockets.listen_control(places.socket)
+    except OSError:
+        for each in listeners:
+            each.socket.close()
+        raise
+    _raise_descriptors()
+    background = not (options.debug or options.foreground)
+    log_to = "stderr" if options.debug or (options.foreground and options.state) else "syslog"
+    if background:
+        _daemonize()
+
+    # Loaded late: -n needs no loop, and the fork above must not copy one.
+    from .process import Process
+
+    setproctitle.setproctitle("smtpd: parent [priv]" if places.separated else "smtpd: parent")
+    log = Log(links.PARENT, syslog=log_to == "syslog", verbose=options.verbose > 0)
+    for subsystem in options.traces:
+        log.set_trace(subsystem, on=True)
+    log.info(f"smtpd {__version__} starting")
+    if not places.separated:
+        if os.geteuid() == 0:
+            log.warn("all processes run as root: this is for trying out only")
+        log.info(f"mail for NAME@localhost lands in {places.homes}/NAME/Maildir")
+    process = Process(
+        new_loop(),
+        log,
+        config=config,
+        places=places,
+        log_to=log_to,
+        listeners=listeners,
+        control=control,
+        following=follows,
+    )
+    process.paused = frozenset(options.paused)
+    return process.serve()
+
+
+def _make_places(places: Places) -> None:
+    """The folders that must be there, with their owners."""
+    places.spool.parent.mkdir(parents=True, exist_ok=True)
+    places.empty.mkdir(parents=True, exist_ok=True, mode=0o755)
+    if any(places.empty.iterdir()):
+        raise StartError(f"{places.empty} is not empty: processes are locked into it")
+    if places.homes:
+        Path(places.homes).mkdir(exist_ok=True)
+    wrong = layout.prepare(str(places.spool), *places.queue_user)
+    if wrong:
+        raise StartError("; ".join(wrong))
+
+
+def _raise_descriptors() -> None:
+    """As many descriptors as we may have, for us and for all that we start: each session takes some."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY or hard > _DESCRIPTORS:
+        hard = _DESCRIPTORS
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+
+def _lock_spool(spool: Path) -> int:
+    """A lock on the spool folder for as long as we live; StartError when another daemon has it."""
+    fd = os.open(spool, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise StartError(f"{spool}: another daemon is working on this spool") from None
+    return fd
+
+
+def _daemonize() -> None:
+    """Into the background: a session of our own, no terminal, nothing on the standard descriptors."""
+    if os.fork() != 0:
+        os._exit(0)
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    if null > 2:
+        os.close(null)
