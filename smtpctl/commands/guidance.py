@@ -1,0 +1,82 @@
+"""help, completion: what smtpctl can do, for its user and for the user's shell.
+
+JSON of `help`: an object a command with "command", "help" and "options" (a list of {"option", "help"}).
+"""
+
+from collections.abc import Mapping, Sequence
+
+from ..invocation import Invocation
+from ..matching import Parameter, Table, describe_option
+
+_BASH = """\
+_smtpctl()
+{
+    local IFS=$'\\n'
+    COMPREPLY=($(compgen -W "$(smtpctl complete -- "${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null)" \\
+        -- "${COMP_WORDS[COMP_CWORD]}"))
+}
+complete -F _smtpctl smtpctl
+"""
+
+_ZSH = """\
+#compdef smtpctl
+_smtpctl()
+{
+    local -a candidates
+    candidates=(${(f)"$(smtpctl complete -- "${(@)words[2,CURRENT-1]}" 2>/dev/null)"})
+    compadd -a candidates
+}
+compdef _smtpctl smtpctl
+"""
+
+
+SHELLS = {"bash": _BASH, "zsh": _ZSH}
+
+
+class Guidance:
+    """The commands about commands; made with the table they are in."""
+
+    def __init__(self) -> None:
+        self.table = Table(())
+
+    def help(
+        self, invocation: Invocation, parameters: Sequence[Parameter], _options: Mapping[str, str]
+    ) -> int:
+        """help [COMMAND ...]: NoMatch if there is no such command."""
+        commands = [each for each in self.table.beginning_with(_words(parameters)) if not each.hidden]
+        width = max(len(command.pattern) for command in commands)
+        for command in commands:
+            options = [(describe_option(option), option.help) for option in command.options]
+            lines = [f"{command.pattern:{width}}  {command.help}"]
+            if parameters:
+                lines += [f"    {option:{max(width - 4, 19)}}  {text}" for option, text in options]
+            values = {
+                "command": command.pattern,
+                "help": command.help,
+                "options": [{"option": option, "help": text} for option, text in options],
+            }
+            invocation.output.row(lines, values)
+        return 0
+
+    def complete(
+        self, invocation: Invocation, parameters: Sequence[Parameter], _options: Mapping[str, str]
+    ) -> int:
+        """complete -- WORD ...: the words that may follow, for the shell's completion."""
+        for token in self.table.following(_words(parameters)):
+            if not token.startswith("<"):
+                invocation.output.text(token)
+        return 0
+
+
+def completion(invocation: Invocation, parameters: Sequence[Parameter], _options: Mapping[str, str]) -> int:
+    """completion bash|zsh: what to put into the shell's start-up file."""
+    script = SHELLS.get(parameters[0].value)
+    if script is None:
+        return invocation.output.failed(f"no completion for {parameters[0].value}; for {', '.join(SHELLS)}")
+    invocation.output.raw((script.encode(),))
+    return 0
+
+
+def _words(parameters: Sequence[Parameter]) -> list[str]:
+    """The words after the command's own."""
+    return list(parameters[0].value) if parameters else []

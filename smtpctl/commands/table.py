@@ -1,0 +1,59 @@
+"""All commands of smtpctl, in the order of the manual, with their help."""
+
+from ..matching import Command, Table
+from . import configuration, encrypt, envelopes, explain, guidance, queue, spool, stats, switches, watch
+
+GUIDANCE = guidance.Guidance()
+
+_ID = "the envelope"
+_MSG = "all envelopes of the message"
+
+COMMANDS = (
+    Command(
+        "discover <evpid>", envelopes.discover, "schedule an envelope that was moved to the queue by hand"
+    ),
+    Command("discover <msgid>", envelopes.discover, "the same for all envelopes of a message"),
+    Command("encrypt", encrypt.encrypt, "passwords from standard input, for a table", encrypt.OPTIONS),
+    Command("encrypt <str>", encrypt.encrypt, "a password, for a table of credentials", encrypt.OPTIONS),
+    Command("log brief", switches.log_brief, "log no details"),
+    Command("log verbose", switches.log_verbose, "log details"),
+    Command("monitor", stats.monitor, "a line of counters every second"),
+    Command("pause envelope <evpid>", envelopes.pause_envelope, f"do not schedule {_ID} for now"),
+    Command("pause envelope <msgid>", envelopes.pause_envelope, f"do not schedule {_MSG} for now"),
+    Command("pause envelope all", envelopes.pause_envelope, "do not schedule any envelope for now"),
+    Command("pause mda", switches.pause_mda, "start no deliveries to local users"),
+    Command("pause mta", switches.pause_mta, "start no transfers to other hosts"),
+    Command("pause smtp", switches.pause_smtp, "accept no new sessions"),
+    Command("remove <evpid>", envelopes.remove, f"remove {_ID}, without a bounce"),
+    Command("remove <msgid>", envelopes.remove, f"remove {_MSG}, without bounces"),
+    Command("remove all", envelopes.remove, "remove all envelopes, without bounces"),
+    Command("resume envelope <evpid>", envelopes.resume_envelope, f"schedule {_ID} again"),
+    Command("resume envelope <msgid>", envelopes.resume_envelope, f"schedule {_MSG} again"),
+    Command("resume envelope all", envelopes.resume_envelope, "schedule all envelopes again"),
+    Command("resume mda", switches.resume_mda, "start deliveries to local users again"),
+    Command("resume mta", switches.resume_mta, "start transfers to other hosts again"),
+    Command("resume smtp", switches.resume_smtp, "accept sessions again"),
+    Command("schedule <evpid>", envelopes.schedule, f"try {_ID} now"),
+    Command("schedule <msgid>", envelopes.schedule, f"try {_MSG} now"),
+    Command("schedule all", envelopes.schedule, "try all envelopes now"),
+    Command("show envelope <evpid>", spool.show_envelope, "the envelope as it is in the spool"),
+    Command("show message <evpid>", spool.show_message, "the content of the envelope's message"),
+    Command("show message <msgid>", spool.show_message, "the content of the message"),
+    Command("show queue", queue.show_queue, "all envelopes, a line each", queue.OPTIONS),
+    Command("show queue <msgid>", queue.show_queue, "the envelopes of the message", queue.OPTIONS),
+    Command("show stats", stats.show_stats, "all counters"),
+    Command("show status", switches.show_status, "what is running and what is paused"),
+    Command("trace <str>", watch.trace, "log what a subsystem does; its name or all", watch.OPTIONS),
+    Command("uncorrupt <msgid>", envelopes.uncorrupt, "back from corrupt/ to the queue, and schedule it"),
+    Command("untrace <str>", switches.untrace, "end that"),
+    Command("explain <words>", explain.explain, explain.HELP, own=True),
+    Command("show config", configuration.show_config, "the configuration in force, normalized", own=True),
+    Command("help", GUIDANCE.help, "this list", own=True),
+    Command("help <words>", GUIDANCE.help, "what begins with these words, with options", own=True),
+    Command("completion <str>", guidance.completion, "completion for the shell: bash or zsh", own=True),
+    Command("complete", GUIDANCE.complete, "used by the shell's completion", own=True, hidden=True),
+    Command("complete <words>", GUIDANCE.complete, "used by the shell's completion", own=True, hidden=True),
+)
+
+TABLE = Table(COMMANDS)
+GUIDANCE.table = TABLE

@@ -1,0 +1,105 @@
+"""trace imsg --watch: the messages between the processes, live, until a limit, the end of the one mail, or
+^C.
+
+JSON: an object a message: "time" (Unix), "sender", "receiver", "kind", "number", "peerid", "pid", "bytes",
+"descriptor", "fields" (by name; ids in hex, secrets "***"; null if not known), "waited" (seconds in the
+socket), "request" (a reply: its request's peerid), "elapsed" (seconds since that request), "sessions",
+"messages", "envelopes" (ids); at the end one {"done": true, "number": N, "lost": N, "reason": "..."}.
+"""
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from ..invocation import Invocation
+from ..matching import Option, Parameter
+from ..see import filters, line
+from ..see.filters import Selection
+from ..see.joining import Joiner, Message
+from ..see.limits import LIMITS, Limits
+from ..see.watching import Watching
+from . import switches
+from .selection import BadFilter
+
+OPTIONS = (
+    Option("watch", "", "imsg only: show the messages themselves, here and now, instead of logging lines"),
+    *filters.OPTIONS,
+    *LIMITS,
+    Option("full", "", "with all that is empty or long"),
+    Option("colour", "WHEN", "always, never or auto (to a terminal)"),
+)
+
+DEFAULT_COUNT = 1000
+DEFAULT_SECONDS = 600
+
+
+def trace(invocation: Invocation, parameters: Sequence[Parameter], options: Mapping[str, str]) -> int:
+    """trace SUBSYSTEM, or trace imsg --watch."""
+    if "watch" not in options:
+        if options:
+            raise BadFilter(f"--{next(iter(options))} goes with --watch")
+        return switches.trace(invocation, parameters, options)
+    if parameters[0].value != "imsg":
+        raise BadFilter(f"{parameters[0].value} can not be watched, only imsg can; its lines are in the log")
+    selection = Selection(options)
+    limits = Limits(options, count=DEFAULT_COUNT, seconds=DEFAULT_SECONDS)
+    lines = line.Lines(colour=in_colour(options), full="full" in options)
+    give_way()
+    shown = 0
+    reason = ""
+    kinds = filters.wanted_kinds(options) if "mail" not in options else ()
+    with Watching(invocation.places.socket, kinds, seconds=limits.seconds) as watching:
+        with contextlib.suppress(KeyboardInterrupt):
+            for message in _selected(watching, selection, limits):
+                if invocation.output.as_json:
+                    invocation.output.row("", line.values(message))
+                else:
+                    for text in lines.of(message):
+                        invocation.output.text(text)
+                shown += 1
+                if limits.count and shown == limits.count:
+                    reason = f"the limit of {shown} messages (--count=0 for none)"
+                    break
+        reason = reason or watching.why or ("that mail is through" if selection.over else "")
+        reason = reason or (limits.why if watching.over else "interrupted")
+        lost = watching.lost
+    summary = {"done": True, "number": shown, "lost": lost, "reason": reason}
+    if invocation.output.as_json:
+        invocation.output.row("", summary)
+    else:
+        missed = f", {lost} not seen: this end was too slow" if lost else ""
+        invocation.output.complain(f"{shown} messages{missed}; ended: {reason}")
+    return 0
+
+
+def _selected(watching: Watching, selection: Selection, limits: Limits) -> Iterator[Message]:
+    joiner = Joiner()
+    grace = 0.0
+    while True:
+        for seen in watching.look():
+            message = joiner.feed(seen)
+            if message is not None:
+                yield from selection.select(message)
+        sys.stdout.flush()
+        if watching.over:
+            return
+        if selection.over:  # what the last message sets off still comes
+            grace = grace or time.monotonic() + 0.25
+            if time.monotonic() >= grace:
+                return
+
+
+def in_colour(options: Mapping[str, str]) -> bool:
+    """Whether to use colours; BadFilter."""
+    when = options.get("colour", "auto")
+    if when not in ("always", "never", "auto"):
+        raise BadFilter(f"--colour={when}: always, never and auto are possible")
+    return when == "always" or (when == "auto" and sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+
+
+def give_way() -> None:
+    """Run only when nobody else wants the processor: whoever looks must not slow what is looked at."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

@@ -1,0 +1,140 @@
+"""What smtpctl prints: OpenSMTPD's text, field by field, or with --json one object a line.
+
+JSON: every line is one object. Rows come first, each as its command's documentation says; a command that does
+something ends with {"done": true, "number": N} or {"done": false, "error": "..."}, on standard output too.
+Field names and types stay; new fields may come.
+"""
+
+import json
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from io import TextIOWrapper
+from typing import Any, cast
+
+STYLES = {"good": "32", "bad": "31", "dim": "2", "bold": "1"}
+"""Parameters of the control sequence that begins a style (ECMA-48 8.3.117, SGR)."""
+
+
+class Output:
+    """Where results go. `as_json`: --json was given; `width`: columns of a terminal, 0 if it is none."""
+
+    def __init__(
+        self, *, as_json: bool = False, out: TextIOWrapper | None = None, err: TextIOWrapper | None = None
+    ) -> None:
+        self.as_json = as_json
+        self._out = out if out is not None else cast(TextIOWrapper, sys.stdout)
+        self._err = err if err is not None else cast(TextIOWrapper, sys.stderr)
+        terminal = self._out.isatty()
+        self.width = shutil.get_terminal_size().columns if terminal else 0
+        self._styled = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    def row(self, text: str | Sequence[str], values: Mapping[str, Any]) -> None:
+        """One result, in either form: a line or several, or an object.
+
+        Control characters in a line are escaped: others wrote the fields.
+        """
+        if self.as_json:
+            self._out.write(f"{json.dumps(values)}\n")
+            return
+        for line in (text,) if isinstance(text, str) else text:
+            self._out.write(f"{printable(line)}\n")
+
+    def line(self, text: str, style: str = "") -> None:
+        """A line for readers of text, in one of STYLES and folded below its own indentation on a terminal.
+
+        Control characters are escaped, as in `row`.
+        """
+        if self.as_json:
+            return
+        lines = [printable(text)]
+        if self.width:
+            indent = " " * (len(text) - len(text.lstrip(" ")) + 4)
+            lines = textwrap.wrap(
+                lines[0], max(self.width, 40), subsequent_indent=indent, break_on_hyphens=False
+            ) or [""]
+        for line in lines:
+            if style and self._styled:
+                line = f"\x1b[{STYLES[style]}m{line}\x1b[m"
+            self._out.write(f"{line}\n")
+
+    def text(self, text: str) -> None:
+        """A line that is no result, for readers of text alone."""
+        if not self.as_json:
+            self._out.write(f"{text}\n")
+
+    def raw(self, pieces: Iterable[bytes]) -> None:
+        """Bytes as they are, in either form."""
+        self.flush()
+        for piece in pieces:
+            self._out.buffer.write(piece)
+        self._out.buffer.flush()
+
+    def done(self, text: str, number: int = 1) -> int:
+        """Something was done; the exit status."""
+        self._out.write((json.dumps({"done": True, "number": number}) if self.as_json else text) + "\n")
+        return 0
+
+    def failed(self, reason: str) -> int:
+        """It was not done; the exit status. The text is OpenSMTPD's."""
+        if self.as_json:
+            self._out.write(json.dumps({"done": False, "error": reason}) + "\n")
+        else:
+            self._out.write(f"command failed: {printable(reason)}\n" if reason else "command failed\n")
+        return 1
+
+    def complain(self, text: str) -> None:
+        """A line for the one who typed."""
+        self.flush()
+        self._err.write(f"{printable(text)}\n")
+
+    def flush(self) -> None:
+        """Have everything out: a line a second is of no use in a buffer."""
+        self._out.flush()
+
+
+def printable(text: str) -> str:
+    """`text` with control characters as \\xNN, so that no field commands the terminal; bytes stay."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or "\udc80" <= char <= "\udcff" else f"\\x{ord(char):02x}" for char in text
+    )
+
+
+def vis(text: str) -> str:
+    """`text` as strnvis(3) without flags writes it: the form of the error field of `show queue`."""
+    if text.isascii() and text.isprintable() and "\\" not in text:
+        return text
+    return "".join(map(_vis_byte, text.encode("utf-8", "surrogateescape")))
+
+
+def _vis_byte(byte: int) -> str:
+    if 0x20 <= byte < 0x7F or byte in (0x09, 0x0A):
+        return "\\\\" if byte == 0x5C else chr(byte)
+    low = byte & 0x7F
+    if low == 0x20:
+        return f"\\{byte:03o}"
+    meta = "M" if byte & 0x80 else ""
+    if low < 0x20 or low == 0x7F:
+        return f"\\{meta}^{'?' if low == 0x7F else chr(low + 0x40)}"
+    return f"\\{meta}-{chr(low)}"
+
+
+def duration(seconds: int) -> str:
+    """As OpenSMTPD writes it: "1d2h3m4s", parts that are 0 left out; "0s"."""
+    if not seconds:
+        return "0s"
+    sign = "-" if seconds < 0 else ""
+    minutes, second = divmod(abs(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    day, hour = divmod(hours, 24)
+    parts = ((day, "d"), (hour, "h"), (minute, "m"), (second, "s"))
+    return sign + "".join(f"{number}{unit}" for number, unit in parts if number)
+
+
+def plural(number: int, what: str) -> str:
+    """ "0 envelope", "1 envelope", "2 envelopes": OpenSMTPD's."""
+    return f"{number} {what}{'s' if number > 1 else ''}"

@@ -1,0 +1,84 @@
+"""How long messages wait in the sockets between processes, while `profile imsg` is on.
+
+control reads it from the recorders of all processes, which are always on: no process does anything for it.
+It looks ten times a second; what was overwritten between two looks is counted as missed, so the times are a
+sample under load.
+"""
+
+import mmap
+from asyncio import TimerHandle
+from typing import TYPE_CHECKING
+
+from imsg.waits import find_waits
+from smtpd.messages.catalogue import CATALOGUE
+from smtpd.messages.links import linked
+
+from .watchers import Memory, Watchers
+
+if TYPE_CHECKING:
+    from smtpd.mproc.process import Process
+
+LOOK_SECONDS = 0.1
+MOST_OF_A_LINK = 512
+"""Messages of one direction of a link measured at one look."""
+
+
+class Waits:
+    """Measures into control's profile: what "socket", peer the receiver, name the kind."""
+
+    def __init__(self, process: "Process", watchers: Watchers) -> None:
+        self._process = process
+        self._watchers = watchers
+        self._mapped: dict[tuple[str, int], tuple[Memory, mmap.mmap]] = {}
+        self._since: dict[tuple[tuple[str, int], tuple[str, int]], int] = {}
+        self._timer: TimerHandle | None = None
+        self.missed = 0
+
+    def measure(self, on: bool) -> None:
+        """Begin with what comes from now on, or end."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not on:
+            self._unmap()
+            return
+        self.missed = 0
+        self._since.clear()
+        self._look(first=True)
+
+    def _look(self, first: bool = False) -> None:
+        self._map()
+        for receiver, (_, got) in self._mapped.items():
+            for sender, (_, sent) in self._mapped.items():
+                if linked(sender[0], receiver[0]) and sender != receiver:
+                    self._between(sender, sent, receiver, got, first)
+        self._timer = self._process.loop.call_later(LOOK_SECONDS, self._look)
+
+    def _between(
+        self, sender: tuple[str, int], sent: mmap.mmap, receiver: tuple[str, int], got: mmap.mmap, first: bool
+    ) -> None:
+        link = sender, receiver
+        since = self._since.get(link, 0)
+        most = 1 << 16 if first else MOST_OF_A_LINK
+        self._since[link], waits, missed = find_waits(sent, receiver[0], got, sender[0], since, most)
+        if first:
+            return  # from before
+        self.missed += missed
+        for number, waited in waits:
+            kind = CATALOGUE.by_number.get(number)
+            if kind is not None:
+                self._process.profile.add("imsg", "socket", receiver[0], kind.name, waited)
+
+    def _map(self) -> None:
+        """Map what is new among the memories."""
+        for key, memory in self._watchers.memories.items():
+            if key not in self._mapped or self._mapped[key][0] != memory:
+                mapped = mmap.mmap(memory.fd, memory.size, prot=mmap.PROT_READ)
+                self._mapped[key] = memory, mapped
+                for link in [link for link in self._since if key in link]:
+                    del self._since[link]
+
+    def _unmap(self) -> None:
+        for _, mapped in self._mapped.values():
+            mapped.close()
+        self._mapped.clear()

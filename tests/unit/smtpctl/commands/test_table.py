@@ -1,0 +1,50 @@
+"""smtpctl/commands/table.py against the manual of OpenSMTPD."""
+
+from smtpctl.commands.table import COMMANDS, GUIDANCE, TABLE
+
+MANUAL = """\
+encrypt
+encrypt <str>
+log brief
+log verbose
+monitor
+pause envelope <evpid>
+pause envelope <msgid>
+pause envelope all
+pause mda
+pause mta
+pause smtp
+remove <evpid>
+remove <msgid>
+remove all
+resume envelope <evpid>
+resume envelope <msgid>
+resume envelope all
+resume mda
+resume mta
+resume smtp
+schedule <evpid>
+schedule <msgid>
+schedule all
+show envelope <evpid>
+show message <evpid>
+show message <msgid>
+show queue
+show queue <msgid>
+show stats
+show status
+trace <str>
+untrace <str>
+"""
+
+
+def test_the_commands_of_the_manual_that_are_there() -> None:
+    assert {command.pattern for command in COMMANDS if not command.own} == set(MANUAL.splitlines())
+
+
+def test_every_command_has_help_in_one_line() -> None:
+    for command in COMMANDS:
+        assert command.help
+        assert "\n" not in command.help
+        assert len(command.help) < 90
+    assert GUIDANCE.table is TABLE

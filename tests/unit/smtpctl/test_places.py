@@ -1,0 +1,24 @@
+"""smtpctl/places.py."""
+
+from pathlib import Path
+
+from smtpctl.places import SOCKET, SPOOL, Places, find_places
+from smtpd.parent import places as parent
+
+
+def test_the_systems_places_are_those_of_the_daemon() -> None:
+    assert find_places(None, {}) == Places(SOCKET, SPOOL, None) == Places(parent.SOCKET, parent.SPOOL, None)
+
+
+def test_a_state_folder_wins(tmp_path: Path) -> None:
+    environment = {"SMTPD_SOCKET": "/elsewhere/smtpd.sock"}
+    found = find_places(str(tmp_path), environment)
+    assert found == Places(tmp_path / "smtpd.sock", tmp_path / "spool", tmp_path)
+
+
+def test_the_variable(tmp_path: Path) -> None:
+    socket = tmp_path / "other.sock"
+    assert find_places(None, {"SMTPD_SOCKET": str(socket)}) == Places(socket, SPOOL, None)
+    (tmp_path / "spool").mkdir()
+    assert find_places(None, {"SMTPD_SOCKET": str(socket)}) == Places(socket, tmp_path / "spool", tmp_path)
+    assert find_places(None, {"SMTPD_SOCKET": ""}).socket == SOCKET
