@@ -1,0 +1,59 @@
+"""Fixtures for tests of the whole daemon. Everything they start they end, by pid."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+from daemon import LOCAL, Daemon
+from sink import Sink
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "/tests/system/" in str(item.path):
+            item.add_marker(pytest.mark.system)
+
+
+@pytest.fixture
+def daemon() -> Iterator[Callable[..., Daemon]]:
+    """daemon(conf, mode="alone", **names): a started daemon; at the end it must stop cleanly."""
+    started: list[Daemon] = []
+
+    def start(conf: str = LOCAL, **options: object) -> Daemon:
+        one = Daemon(conf, **options)  # type: ignore[arg-type]
+        started.append(one)
+        return one.start()
+
+    yield start
+    errors = []
+    for one in reversed(started):
+        try:
+            one.close()
+        except AssertionError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+@pytest.fixture
+def sink() -> Iterator[Callable[..., Sink]]:
+    """sink(answers): a server to relay to."""
+    made: list[Sink] = []
+
+    def make(answers: dict | None = None, port: int = 0) -> Sink:
+        made.append(Sink(answers, port))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def privileged() -> None:
+    """Skip, with the reason, where a daemon cannot be started with its privileges."""
+    if os.geteuid() != 0:
+        pytest.skip("needs to be root")
+    if shutil.which("unshare") is None:
+        pytest.skip("needs unshare, for users of the test's own")

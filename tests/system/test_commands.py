@@ -1,0 +1,129 @@
+"""The programs that setup installs, and the tools a newcomer starts with, as they are called."""
+
+import configparser
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tree
+
+BIN = Path(sys.executable).parent
+
+
+def scripts() -> dict[str, str]:
+    """name -> module:function, as setup.cfg declares them."""
+    config = configparser.ConfigParser()
+    config.read(tree.ROOT / "setup.cfg")
+    lines = config["options.entry_points"]["console_scripts"].strip().splitlines()
+    return dict(tuple(part.strip() for part in line.split("=")) for line in lines)
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        arguments,
+        cwd=tree.ROOT,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+
+
+def test_all_programs_are_declared() -> None:
+    assert set(scripts()) == {"smtpd", "smtpctl", "mailq", "sendmail", "newaliases", "makemap"}
+
+
+@pytest.mark.parametrize("name", scripts())
+def test_a_program_leads_to_a_function(name: str) -> None:
+    module, _, function = scripts()[name].partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_smtpd_tells_its_version() -> None:
+    done = run(sys.executable, "-m", "smtpd", "-h")
+    assert done.returncode == 1
+    assert done.stderr.startswith("version: ")
+
+
+def test_smtpd_refuses_a_wrong_configuration_with_its_place(tmp_path) -> None:
+    conf = tmp_path / "smtpd.conf"
+    conf.write_text('action "local" maildir\nmatch from any for local action "lokal"\n')
+    done = run(sys.executable, "-m", "smtpd", "-n", "-f", str(conf))
+    assert done.returncode == 1
+    assert f"{conf}:2:" in done.stderr
+
+
+def test_smtpd_without_rights_and_state_says_what_to_do(tmp_path) -> None:
+    conf = tmp_path / "smtpd.conf"
+    conf.write_text('action "local" maildir\nmatch from any for local action "local"\n')
+    done = run(sys.executable, "-m", "smtpd", "-d", "-f", str(conf), SMTPD_ALONE="1")
+    assert done.returncode == 1
+    assert "--state" in done.stderr
+
+
+def test_a_child_is_not_started_by_hand() -> None:
+    done = run(sys.executable, "-m", "smtpd", "-x", "queue")
+    assert done.returncode != 0
+    assert "only smtpd itself" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_smtpctl_has_help_and_answers_mistakes() -> None:
+    done = run(sys.executable, "-m", "smtpctl", "help")
+    assert done.returncode == 0
+    assert "show queue" in done.stdout
+    wrong = run(sys.executable, "-m", "smtpctl", "shwo", "queue")
+    assert wrong.returncode != 0
+    assert "show" in wrong.stderr
+
+
+@pytest.mark.parametrize("tool", ["setup", "run", "test", "check", "bench", "system_needs"])
+def test_a_tool_is_a_program_that_the_shell_can_read(tool: str) -> None:
+    path = tree.ROOT / "tools" / tool
+    assert os.access(path, os.X_OK)
+    assert run("bash", "-n", str(path)).returncode == 0
+
+
+def test_setup_is_quick_when_nothing_changed() -> None:
+    if not (tree.ROOT / ".venv/.stamp").exists():
+        pytest.skip("this tree was not set up by tools/setup")
+    done = run(str(tree.ROOT / "tools/setup"))
+    assert done.returncode == 0, done.stderr
+    assert "nothing changed" in done.stdout or "ready" in done.stdout
+
+
+def test_setup_without_an_interpreter_says_in_one_line_what_to_install(tmp_path) -> None:
+    (tmp_path / "tools").mkdir()
+    setup = tmp_path / "tools/setup"
+    setup.write_bytes((tree.ROOT / "tools/setup").read_bytes())
+    setup.chmod(0o755)
+    (tmp_path / "setup.cfg").touch()
+    # A machine whose python3 runs but is too old, with a shim that leads nowhere before it.
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, text in (
+        ("python3", "exit 1"),
+        ("python3.13", "echo 'pyenv: command not found' >&2; exit 127"),
+    ):
+        (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (programs / name).chmod(0o755)
+    for name in ("bash", "dirname", "flock", "cat", "env"):
+        for folder in ("/usr/bin", "/bin"):
+            if os.path.exists(f"{folder}/{name}") and not (programs / name).exists():
+                (programs / name).symlink_to(f"{folder}/{name}")
+    done = subprocess.run(
+        [str(setup)],
+        env={"PATH": str(programs), "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert "Python 3.12" in line
+    assert "apt install" in line
