@@ -9,13 +9,14 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from smtpd.mail.envelope import Envelope
 from smtpd.mail.envelope_text import EnvelopeError, decode
 from smtpd.mail.ids import format_evpid, format_msgid, msgid_of
-from smtpd.spool.backend import Failure
-from smtpd.spool.layout import MESSAGE, QUEUE
-from smtpd.spool.walk import ENVELOPE_MAX, Damaged, scan
+from smtpd.spool.backend import GONE, Failure
+from smtpd.spool.layout import CORRUPT, MESSAGE, QUEUE
+from smtpd.spool.walk import ENVELOPE_MAX, Damaged, is_msgid, scan
 
 GZIP_MAGIC = b"\x1f\x8b"
 ENCRYPTED = b"\x01"
@@ -50,6 +51,51 @@ def envelopes(spool: Path) -> Iterator[Envelope | str]:
                     yield decode(evpid, _plain(data))
                 except (EnvelopeError, OfflineError) as error:
                     yield f"envelope {format_evpid(evpid)}: {error}"
+
+
+class Checked(NamedTuple):
+    """A queued message. `problem`: of the message itself, or ""; `bad`: envelopes that cannot be used."""
+
+    msgid: int
+    problem: str
+    envelopes: int
+    bad: list[tuple[int, str]]
+
+
+def check(spool: Path) -> Iterator[Checked]:
+    """All queued messages, and what is wrong with them. OfflineError."""
+    with _queue(spool) as queue:
+        for found in scan(queue, ()):
+            if isinstance(found, Damaged):
+                if _there(found.msgid, queue):  # else it was delivered while it was looked at
+                    yield Checked(found.msgid, found.text, 0, [])
+                continue
+            bad = [(evpid, text) for evpid, data in sorted(found) if (text := _fault(evpid, data))]
+            yield Checked(msgid_of(found[0].evpid), "", len(found), bad)
+
+
+def _fault(evpid: int, data: bytes | Failure) -> str:
+    if isinstance(data, Failure):
+        return "" if data.kind == GONE else data.text
+    try:
+        decode(evpid, _plain(data))
+    except (EnvelopeError, OfflineError) as error:
+        return str(error)
+    return ""
+
+
+def _there(msgid: int, queue: int) -> bool:
+    name = format_msgid(msgid)
+    return os.access(f"{name[:2]}/{name}", os.F_OK, dir_fd=queue)
+
+
+def set_aside(spool: Path) -> list[str]:
+    """The names in corrupt/, which begin with a msgid. OfflineError."""
+    try:
+        names = os.listdir(spool / CORRUPT)
+    except OSError as error:
+        raise OfflineError(f"{spool / CORRUPT}: {error.strerror}") from None
+    return sorted(name for name in names if is_msgid(name.partition(".")[0]))
 
 
 def envelope_text(spool: Path, evpid: int) -> bytes:

@@ -10,11 +10,12 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from io import TextIOWrapper
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BytesIO, TextIOWrapper
 from typing import Any, cast
 
-STYLES = {"good": "32", "bad": "31", "dim": "2", "bold": "1"}
+STYLES = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1"}
 """Parameters of the control sequence that begins a style (ECMA-48 8.3.117, SGR)."""
 
 
@@ -36,11 +37,22 @@ class Output:
 
         Control characters in a line are escaped: others wrote the fields.
         """
+        self._out.write(self.rendered(text, values))
+
+    def rendered(self, text: str | Sequence[str], values: Mapping[str, Any]) -> str:
+        """What `row` writes, for who keeps results before they are written."""
         if self.as_json:
-            self._out.write(f"{json.dumps(values)}\n")
-            return
-        for line in (text,) if isinstance(text, str) else text:
-            self._out.write(f"{printable(line)}\n")
+            return f"{json.dumps(values)}\n"
+        return "".join(f"{printable(line)}\n" for line in ((text,) if isinstance(text, str) else text))
+
+    def write(self, rendered: str) -> None:
+        """What `rendered` gave."""
+        self._out.write(rendered)
+
+    def styled(self, text: str, style: str) -> str:
+        """`text` with control characters escaped, in one of STYLES where the terminal has them."""
+        text = printable(text)
+        return f"\x1b[{STYLES[style]}m{text}\x1b[m" if style and self._styled else text
 
     def line(self, text: str, style: str = "") -> None:
         """A line for readers of text, in one of STYLES and folded below its own indentation on a terminal.
@@ -56,9 +68,7 @@ class Output:
                 lines[0], max(self.width, 40), subsequent_indent=indent, break_on_hyphens=False
             ) or [""]
         for line in lines:
-            if style and self._styled:
-                line = f"\x1b[{STYLES[style]}m{line}\x1b[m"
-            self._out.write(f"{line}\n")
+            self._out.write(f"{self.styled(line, style)}\n")
 
     def text(self, text: str) -> None:
         """A line that is no result, for readers of text alone."""
@@ -89,6 +99,38 @@ class Output:
         """A line for the one who typed."""
         self.flush()
         self._err.write(f"{printable(text)}\n")
+
+    def progress(self, text: str) -> None:
+        """How far something long is, in a line of its own that the next one takes; "" for the end of it.
+
+        Only where somebody sits at a terminal.
+        """
+        if not self.as_json and self._err.isatty():
+            self._err.write(f"\r{printable(text)}\x1b[K")
+            self._err.flush()
+
+    @contextmanager
+    def screen(self) -> Iterator[None]:
+        """What is printed meanwhile takes the place of what the terminal shows."""
+        if not self.width or self.as_json:
+            yield
+            self.flush()
+            return
+        real, content = self._out, BytesIO()
+        self._out = TextIOWrapper(content, encoding="utf-8", errors="surrogateescape")
+        try:
+            yield
+            self._out.flush()
+            lines = content.getvalue().decode("utf-8", "surrogateescape").splitlines()
+        finally:
+            self._out = real
+        size = shutil.get_terminal_size()
+        self.width = size.columns
+        if len(lines) >= size.lines:
+            more = len(lines) - size.lines + 2
+            lines[size.lines - 2 :] = [self.styled(f"... {more} more lines", "dim")]
+        real.write("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")
+        real.flush()
 
     def flush(self) -> None:
         """Have everything out: a line a second is of no use in a buffer."""

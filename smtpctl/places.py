@@ -10,6 +10,9 @@ SPOOL_NAME = "spool"
 SOCKET = Path("/var/run") / SOCKET_NAME
 SPOOL = Path("/var/spool/smtpd")
 
+STATE_CRASHES = "crash"
+SYSTEM_CRASHES = Path("/var/lib/smtpd/crash")
+
 VARIABLE = "SMTPD_SOCKET"
 
 

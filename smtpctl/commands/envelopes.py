@@ -3,6 +3,7 @@
 JSON: {"done": true, "number": N}.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from smtpd.messages.client_control import ClientChangeEnvelopes, ClientDiscover, ClientUncorrupt
@@ -11,13 +12,29 @@ from ..invocation import Invocation
 from ..matching import Parameter
 from ..output import plural
 
+PROGRESS_SECONDS = 0.2
+"""How often a long change says how far it is."""
+
 
 def _changer(change: str, done: str) -> Callable[[Invocation, Sequence[Parameter], Mapping[str, str]], int]:
     def run(invocation: Invocation, parameters: Sequence[Parameter], _options: Mapping[str, str]) -> int:
         """An evpid, a msgid, or all."""
         identifier = parameters[0].value if parameters else 0
-        number = invocation.client.ask(ClientChangeEnvelopes(change, identifier))
-        return invocation.output.done(f"{plural(number, 'envelope')} {done}", number)
+        output = invocation.output
+        rows = invocation.client.rows(ClientChangeEnvelopes(change, identifier))
+        shown = 0.0
+        while True:
+            try:
+                row = next(rows)
+            except StopIteration as end:
+                number = int(end.value)
+                break
+            if time.monotonic() - shown >= PROGRESS_SECONDS:
+                shown = time.monotonic()
+                output.progress(f"{plural(row.number, 'envelope')} {done} until now")
+        if shown:
+            output.progress("")
+        return output.done(f"{plural(number, 'envelope')} {done}", number)
 
     return run
 

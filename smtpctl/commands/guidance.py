@@ -3,6 +3,7 @@
 JSON of `help`: an object a command with "command", "help" and "options" (a list of {"option", "help"}).
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from ..invocation import Invocation
@@ -45,11 +46,15 @@ class Guidance:
         """help [COMMAND ...]: NoMatch if there is no such command."""
         commands = [each for each in self.table.beginning_with(_words(parameters)) if not each.hidden]
         width = max(len(command.pattern) for command in commands)
-        for command in commands:
+        columns = invocation.output.width
+        for command, following in zip(commands, [*commands[1:], None], strict=True):
             options = [(describe_option(option), option.help) for option in command.options]
-            lines = [f"{command.pattern:{width}}  {command.help}"]
-            if parameters:
-                lines += [f"    {option:{max(width - 4, 19)}}  {text}" for option, text in options]
+            lines = _folded(f"{command.pattern:{width}}  ", command.help, columns)
+            # options of several commands in a row are said once, behind the last of them
+            if parameters and (following is None or following.options != command.options):
+                wide = max(width - 4, *(len(option) for option, _ in options), 0) if options else 0
+                for option, text in options:
+                    lines += _folded(f"    {option:{wide}}  ", text, columns)
             values = {
                 "command": command.pattern,
                 "help": command.help,
@@ -75,6 +80,15 @@ def completion(invocation: Invocation, parameters: Sequence[Parameter], _options
         return invocation.output.failed(f"no completion for {parameters[0].value}; for {', '.join(SHELLS)}")
     invocation.output.raw((script.encode(),))
     return 0
+
+
+def _folded(head: str, text: str, columns: int) -> list[str]:
+    """`text` behind `head`; at a terminal with so many columns, folded below its own beginning."""
+    if columns <= len(head) + 20:
+        return [head + text]
+    return textwrap.wrap(
+        text, columns, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False
+    )
 
 
 def _words(parameters: Sequence[Parameter]) -> list[str]:

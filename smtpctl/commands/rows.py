@@ -25,23 +25,23 @@ class Row(NamedTuple):
         return "offline" if self.state is None else self.state.state
 
 
-def rows(invocation: Invocation, msgid: int) -> Iterator[Row]:
-    """The envelopes of a message, or all (0), in the order of evpid."""
+def rows(invocation: Invocation, msgid: int, start: int = 0) -> Iterator[Row]:
+    """The envelopes of a message, or all (0), in the order of evpid, from `start` on."""
     try:
         client = invocation.client
     except NotRunning:
         if not (invocation.spool / "queue").is_dir():
             raise
-        yield from _offline(invocation, msgid)
+        yield from _offline(invocation, msgid, start)
         return
-    for row in client.rows(ClientShowQueue(msgid)):
+    for row in client.rows(ClientShowQueue(msgid, start)):
         assert isinstance(row, QueueRow)
         yield Row(row.envelope, row.state)
 
 
-def _offline(invocation: Invocation, msgid: int) -> Iterator[Row]:
+def _offline(invocation: Invocation, msgid: int, start: int) -> Iterator[Row]:
     for found in offline.envelopes(invocation.spool):
         if isinstance(found, str):
             invocation.output.complain(f"smtpctl: {found}")
-        elif not msgid or msgid_of(found.evpid) == msgid:
+        elif found.evpid >= start and (not msgid or msgid_of(found.evpid) == msgid):
             yield Row(found, None)

@@ -13,6 +13,7 @@ from ..client import Refused
 from ..invocation import Invocation
 from ..matching import Parameter
 from ..output import duration
+from .again import watched
 
 MONITORED = (
     "clients",
@@ -47,15 +48,22 @@ _LEFT = (
 )
 
 
+@watched
 def show_stats(invocation: Invocation, _parameters: Sequence[Parameter], _options: Mapping[str, str]) -> int:
-    """show stats: all counters by name; those of OpenSMTPD have its names."""
+    """show stats: all counters by name; those of OpenSMTPD have its names. In columns at a terminal."""
     counters = _counters(invocation)
-    lines: list[str] = []
+    lines: list[tuple[str, object]] = []
     for name, value in sorted(counters.items()):
-        lines.append(f"{name}={value}")
+        lines.append((name, value))
         if name == "uptime":
-            lines.append(f"uptime.human={duration(value)}")
-    invocation.output.row(lines, counters)
+            lines.append(("uptime.human", duration(value)))
+    if invocation.output.width:
+        width = max((len(name) for name, _ in lines), default=0)
+        digits = max((len(str(value)) for _, value in lines), default=0)
+        shown = [f"{name:{width}}  {value:>{digits}}" for name, value in lines]
+    else:
+        shown = [f"{name}={value}" for name, value in lines]
+    invocation.output.row(shown, counters)
     return 0
 
 

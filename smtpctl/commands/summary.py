@@ -38,15 +38,17 @@ def show_summary(invocation: Invocation, field: str, rows: Iterable[Row]) -> int
     total = [sum(column) for column in zip(*groups.values(), strict=True)] or [0] * (len(LIMITS) + 1)
     width = max([len("TOTAL"), *(min(len(name), 60) for name in groups)])
     heads = ("T", *map(str, LIMITS), f"{LIMITS[-1]}+")
-    invocation.output.text(_line("", heads, width))
-    invocation.output.text(_line("TOTAL", (sum(total), *total), width))
+    digits = max(len(heads[-1]), len(str(sum(total))))
+    output = invocation.output
+    output.text(output.styled(_line("", heads, width, digits), "bold"))
+    output.text(_line("TOTAL", (sum(total), *total), width, digits))
     for name, counts in sorted(groups.items(), key=lambda group: (-sum(group[1]), group[0])):
-        invocation.output.row(
-            _line(name, (sum(counts), *counts), width),
+        output.row(
+            _line(name, (sum(counts), *counts), width, digits),
             {field: name, "total": sum(counts), "ages": counts, "limits": list(LIMITS)},
         )
     return 0
 
 
-def _line(name: str, columns: Iterable[object], width: int) -> str:
-    return f"{name:>{width}} " + " ".join(f"{column:>6}" for column in columns)
+def _line(name: str, columns: Iterable[object], width: int, digits: int) -> str:
+    return f"{name:>{width}} " + " ".join(f"{column:>{digits}}" for column in columns)

@@ -17,6 +17,7 @@ from smtpd.messages.client_control import (
 
 from ..invocation import Invocation
 from ..matching import Parameter
+from .again import watched
 
 _SUCCEEDED = "command succeeded"
 
@@ -55,6 +56,7 @@ def _set_trace(invocation: Invocation, subsystem: str, on: bool) -> int:
     return invocation.output.done(_SUCCEEDED, invocation.client.ask(ClientSetTrace(subsystem, on)))
 
 
+@watched
 def show_status(invocation: Invocation, _parameters: Sequence[Parameter], _options: Mapping[str, str]) -> int:
     """show status."""
     for _reqid, *running in invocation.client.rows(ClientShowStatus()):

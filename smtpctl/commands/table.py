@@ -1,7 +1,21 @@
 """All commands of smtpctl, in the order of the manual, with their help."""
 
 from ..matching import Command, Table
-from . import configuration, encrypt, envelopes, explain, guidance, queue, spool, stats, switches, watch
+from . import (
+    checking,
+    configuration,
+    encrypt,
+    envelopes,
+    explain,
+    guidance,
+    inside,
+    queue,
+    spf,
+    spool,
+    stats,
+    switches,
+)
+from .again import WATCH
 
 GUIDANCE = guidance.Guidance()
 
@@ -9,12 +23,14 @@ _ID = "the envelope"
 _MSG = "all envelopes of the message"
 
 COMMANDS = (
+    Command("check queue", checking.check_queue, "look for what cannot be used in the spool", own=True),
     Command(
         "discover <evpid>", envelopes.discover, "schedule an envelope that was moved to the queue by hand"
     ),
     Command("discover <msgid>", envelopes.discover, "the same for all envelopes of a message"),
     Command("encrypt", encrypt.encrypt, "passwords from standard input, for a table", encrypt.OPTIONS),
     Command("encrypt <str>", encrypt.encrypt, "a password, for a table of credentials", encrypt.OPTIONS),
+    Command("explain <words>", explain.explain, explain.HELP, own=True),
     Command("log brief", switches.log_brief, "log no details"),
     Command("log verbose", switches.log_verbose, "log details"),
     Command("monitor", stats.monitor, "a line of counters every second"),
@@ -36,18 +52,21 @@ COMMANDS = (
     Command("schedule <evpid>", envelopes.schedule, f"try {_ID} now"),
     Command("schedule <msgid>", envelopes.schedule, f"try {_MSG} now"),
     Command("schedule all", envelopes.schedule, "try all envelopes now"),
+    Command("show config", configuration.show_config, "the configuration in force, normalized", own=True),
     Command("show envelope <evpid>", spool.show_envelope, "the envelope as it is in the spool"),
     Command("show message <evpid>", spool.show_message, "the content of the envelope's message"),
     Command("show message <msgid>", spool.show_message, "the content of the message"),
     Command("show queue", queue.show_queue, "all envelopes, a line each", queue.OPTIONS),
     Command("show queue <msgid>", queue.show_queue, "the envelopes of the message", queue.OPTIONS),
-    Command("show stats", stats.show_stats, "all counters"),
-    Command("show status", switches.show_status, "what is running and what is paused"),
-    Command("trace <str>", watch.trace, "log what a subsystem does; its name or all", watch.OPTIONS),
+    Command("show stats", stats.show_stats, "all counters", (WATCH,)),
+    Command("show status", switches.show_status, "what is running and what is paused", (WATCH,)),
+    *inside.COMMANDS,
+    Command("spf walk", spf.spf_walk, "the networks of the domains on standard input, by SPF", spf.OPTIONS),
     Command("uncorrupt <msgid>", envelopes.uncorrupt, "back from corrupt/ to the queue, and schedule it"),
     Command("untrace <str>", switches.untrace, "end that"),
-    Command("explain <words>", explain.explain, explain.HELP, own=True),
-    Command("show config", configuration.show_config, "the configuration in force, normalized", own=True),
+    Command(
+        "update table <str>", configuration.update_table, "read a table again; a bad one stays as it was"
+    ),
     Command("help", GUIDANCE.help, "this list", own=True),
     Command("help <words>", GUIDANCE.help, "what begins with these words, with options", own=True),
     Command("completion <str>", guidance.completion, "completion for the shell: bash or zsh", own=True),

@@ -47,6 +47,7 @@ class Message:
         "reply",
         "request",
         "sender",
+        "seen",
         "sent",
         "shown",
     )
@@ -58,6 +59,7 @@ class Message:
         self.length = seen.length
         self.peerid = seen.peerid
         self.pid = seen.pid
+        self.seen = seen
         self.payload = seen.payload
         self.descriptor = bool(seen.flags & DESCRIPTOR)
         self.sent: int | None = seen.time if seen.flags & OUT else None

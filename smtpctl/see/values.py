@@ -9,6 +9,7 @@ from typing import Any
 from imsg.fields import Shape
 from imsg.message import Kind
 from smtpd.mail.address import MailAddress
+from smtpd.mail.envelope import Envelope
 
 MASKED = "***"
 LONGEST = 96
@@ -32,7 +33,9 @@ def shown(shape: Shape, value: Any, *, full: bool = False) -> str:
             return shown(shape.parts[0][1], value, full=full)
         case "tuple":
             if shape.cls is MailAddress:
-                return text_of(f"{value.user}@{value.domain}" if value.domain or value.user else "<>", full)
+                return text_of(_address(value), full)
+            if shape.cls is Envelope and not full:
+                return _envelope(value)
             words = (
                 f"{name}={shown(part, item, full=full)}"
                 for (name, part), item in zip(shape.parts, value, strict=True)
@@ -51,6 +54,19 @@ def shown(shape: Shape, value: Any, *, full: bool = False) -> str:
             return "yes" if value else "no"
         case _:
             return text_of(value, full)
+
+
+def _address(value: MailAddress) -> str:
+    return f"{value.user}@{value.domain}" if value.domain or value.user else "<>"
+
+
+def _envelope(value: Envelope) -> str:
+    """Of its many fields those that tell it from others."""
+    ways = dict.fromkeys(_address(each) for each in (value.sender, value.rcpt, value.dest))
+    words = [f"{value.evpid:016x}", value.type, " → ".join(text_of(way) for way in ways)]
+    if value.errorline:
+        words.append(text_of(value.errorline))
+    return f"({' '.join(word for word in words if word)})"
 
 
 def plain_value(shape: Shape, value: Any) -> Any:

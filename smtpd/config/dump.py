@@ -330,16 +330,20 @@ def _mta_limits(head: str, limits: MtaLimits, always: bool = False) -> Iterator[
         yield _join(head, *changed)
 
 
-def rule_text(config: Config, rule: Rule) -> str:
-    """One rule as a `match` statement."""
-    return _Dump(config, secrets=False)._rule(rule)
+class Texts:
+    """Parts of a configuration as they stand in a file, secrets masked."""
 
+    def __init__(self, config: Config) -> None:
+        self._dump = _Dump(config, secrets=False)
 
-def criterion_text(config: Config, criterion: Criterion) -> str:
-    """One condition of a rule, as it stands in the statement."""
-    return _Dump(config, secrets=False)._criterion(criterion)
+    def rule(self, rule: Rule) -> str:
+        """A rule as a `match` statement."""
+        return self._dump._rule(rule)
 
+    def criterion(self, criterion: Criterion) -> str:
+        """A condition of a rule."""
+        return self._dump._criterion(criterion)
 
-def table_text(config: Config, name: str) -> str:
-    """A table as it stands where it is used: `<name>`, or its content when it was spelled in place."""
-    return name if name in BUILTIN_TABLES else _Dump(config, secrets=False)._table(name)
+    def table(self, name: str) -> str:
+        """A table where it is used: `<name>`, or its content when it was spelled in place."""
+        return name if name in BUILTIN_TABLES else self._dump._table(name)

@@ -1,5 +1,6 @@
 """What an administrator does to envelopes: schedule, remove, pause, resume, discover, uncorrupt."""
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from smtpd.messages.client_control import (
@@ -7,6 +8,7 @@ from smtpd.messages.client_control import (
     ClientDiscover,
     ClientDone,
     ClientUncorrupt,
+    ProgressRow,
 )
 from smtpd.messages.control_queue import DiscoverEnvelopes, EnvelopesDiscovered, UncorruptMessage
 from smtpd.messages.control_scheduler import ChangeEnvelopes, EnvelopesAffected
@@ -14,6 +16,7 @@ from smtpd.messages.links import QUEUE, SCHEDULER
 from smtpd.mproc.dispatch import handles
 from smtpd.mproc.peer import Peer
 
+from .client import Client, ClientGone
 from .clients import Clients
 
 if TYPE_CHECKING:
@@ -33,17 +36,32 @@ class Changes:
     async def client_change_envelopes(
         self, client: Peer, reqid: int, message: ClientChangeEnvelopes
     ) -> ClientDone:
-        """The change is made once it was asked for, whether the client stays to hear of it or not."""
+        """Batch by batch. When the client goes (^C), what is changed stays changed, and that is all."""
+        assert isinstance(client, Client)
         if message.change not in CHANGES:
             return ClientDone(reqid, f"no such change: {message.change}", 0)
+        log = self._process.log
         action = f"{message.change} {named(message.id)}"
-        self._process.log.info(f"control: uid={getattr(client, 'uid', '?')} {action}")
-        reply = await self._process.peer(SCHEDULER).call(ChangeEnvelopes(message.change, message.id))
-        if not isinstance(reply, EnvelopesAffected):
-            self._clients.log_action(client, action, "the scheduler does not answer")
-            return ClientDone(reqid, "the scheduler does not answer", 0)
-        self._process.log.info(f"control: {action}: {reply.number} envelopes")
-        return ClientDone(reqid, "", reply.number)
+        log.info(f"control: uid={client.uid} {action}")
+        total = start = 0
+        try:
+            while True:
+                reply = await self._process.peer(SCHEDULER).call(
+                    ChangeEnvelopes(message.change, message.id, start)
+                )
+                if not isinstance(reply, EnvelopesAffected):
+                    self._clients.log_action(client, action, "the scheduler does not answer")
+                    return ClientDone(reqid, "the scheduler does not answer", total)
+                total += reply.number
+                start = reply.next
+                if not start:
+                    break
+                await client.row(ProgressRow(reqid, total))
+        except (asyncio.CancelledError, ClientGone):
+            log.info(f"control: {action}: broken off after {total} envelopes")
+            raise
+        log.info(f"control: {action}: {total} envelopes")
+        return ClientDone(reqid, "", total)
 
     @handles(ClientDiscover)
     async def client_discover(self, client: Peer, reqid: int, message: ClientDiscover) -> ClientDone:

@@ -45,16 +45,20 @@ LOG_MOST = 20
 OPEN_TO_ALL: frozenset[type] = frozenset((ClientOpenSession,))
 """Requests that need no rights."""
 
-_CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
+_CREDENTIALS = struct.Struct("iII")  # struct ucred of unix(7): pid, uid, gid
+_PEERGROUPS = 59  # SO_PEERGROUPS of asm-generic/socket.h
+_GROUPS_SIZE = 1024
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Clients:
     """The part of control that has the clients; it is their owner (mproc.peer.Owner)."""
 
-    def __init__(self, process: "Process", administrators: frozenset[int]) -> None:
+    def __init__(self, process: "Process", administrators: frozenset[int], group: int = -1) -> None:
+        """`administrators`: uids of those who may control the daemon; `group`: the gid of others, or -1."""
         self._process = process
         self._administrators = administrators
+        self._group = group
         self._listening: socket.socket | None = None
         self._clients: set[Client] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -153,15 +157,16 @@ class Clients:
 
     def _admit(self, end: socket.socket) -> None:
         credentials = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-        _pid, uid, _gid = _CREDENTIALS.unpack(credentials)
+        _pid, uid, gid = _CREDENTIALS.unpack(credentials)
         if not self._make_room(uid):
             end.close()
             self._warn(f"control: uid={uid}: too many connections: dropped")
             return
+        privileged = uid in self._administrators or self._group in (gid, *_groups(end))
         channel = Channel(
             end, CLIENT_CATALOGUE, name="client", recorder=self._process.recorder, max_queued=OUTPUT_BOUND
         )
-        client = Client(self, channel, uid, uid in self._administrators)
+        client = Client(self, channel, uid, privileged)
         self._clients.add(client)
         trace_messages(self._process.log, self._process.NAME, (client,))
         self._process.stat.add("control.session")
@@ -212,3 +217,12 @@ class Clients:
             self.loop.remove_reader(self._listening.fileno())
             self._listening.close()
             self._listening = None
+
+
+def _groups(end: socket.socket) -> tuple[int, ...]:
+    """The supplementary groups of who connected; none if there are too many to be told."""
+    try:
+        data = end.getsockopt(socket.SOL_SOCKET, _PEERGROUPS, _GROUPS_SIZE)
+    except OSError:
+        return ()
+    return struct.unpack(f"{len(data) // 4}I", data)

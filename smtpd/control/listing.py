@@ -35,7 +35,7 @@ class Listing:
     async def client_show_queue(self, client: Peer, reqid: int, message: ClientShowQueue) -> ClientDone:
         """show queue [MSGID], in the order of evpid. What leaves the queue meanwhile may be listed or not."""
         assert isinstance(client, Client)
-        start = 0
+        start = message.start
         shown = 0
         while True:
             page = await self._ask(SCHEDULER, ListEnvelopes(start, message.msgid, PAGE))

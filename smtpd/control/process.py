@@ -1,6 +1,8 @@
 """The control process: the clients, and a part for each topic they ask about."""
 
 import asyncio
+import contextlib
+import grp
 import os
 
 from imsg import Channel, Recorder
@@ -19,8 +21,12 @@ from .listing import Listing
 from .profiles import Profiles
 from .sessions import Sessions
 from .switches import PAUSABLE, Switches
+from .tables import Tables
 from .waits import Waits
 from .watchers import Watchers
+
+GROUP = "_smtpctl"
+"""Who is in this group may control the daemon, as root may."""
 
 
 class Process(ChildProcess):
@@ -36,6 +42,7 @@ class Process(ChildProcess):
         Sessions,
         Explaining,
         Configuration,
+        Tables,
         Watchers,
         Profiles,
     )
@@ -45,6 +52,7 @@ class Process(ChildProcess):
         self.config: Config = Config()
         # Whoever started the daemon may control it: root, or without root the one user it runs as.
         self._starter = os.geteuid()
+        self._group = -1
         self.clients: Clients | None = None
         self.watchers: Watchers | None = None
         self._switches: Switches | None = None
@@ -57,8 +65,13 @@ class Process(ChildProcess):
     def load_config(self, data: bytes) -> None:
         self.config = wire.loads(Config, data)
 
+    def prepare(self) -> None:
+        """The number of the administrators' group, if the machine has one."""
+        with contextlib.suppress(KeyError):
+            self._group = grp.getgrnam(GROUP).gr_gid
+
     def start(self) -> None:
-        self.clients = self.add(Clients(self, frozenset((0, self._starter))))
+        self.clients = self.add(Clients(self, frozenset((0, self._starter)), self._group))
         self.watchers = self.add(Watchers(self, self.clients))
         self.add(Profiles(self, self.clients, Waits(self, self.watchers)))
         self._switches = self.add(Switches(self, self.clients, self.watchers.untraced))
@@ -68,6 +81,7 @@ class Process(ChildProcess):
         self.add(Sessions(self))
         self.add(Explaining(self))
         self.add(Configuration(self))
+        self.add(Tables(self, self.clients))
 
     def begin(self) -> None:
         if self._switches is not None:

@@ -57,7 +57,7 @@ class Agent:
         while True:
             requests: list[_Request] = []
             wait: int | None = None
-            # A read ends behind a frame with a descriptor (unix(7)), so a batch takes as many reads as frames.
+            # A read ends behind a frame with a descriptor (unix(7)): a batch takes as many reads as frames.
             while len(requests) < BATCH and self._poll.poll(wait):
                 wait = 0
                 try:

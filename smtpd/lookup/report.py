@@ -6,7 +6,7 @@ ENVELOPES_MAX envelopes, TEXT_MAX bytes a text. What goes beyond is counted and 
 
 from collections.abc import Callable, Mapping
 
-from smtpd.config.dump import criterion_text, rule_text, table_text
+from smtpd.config.dump import Texts
 from smtpd.config.model import Config, RelayAction
 from smtpd.mail.envelope import Envelope, clip
 from smtpd.messages.control_lookup import (
@@ -47,6 +47,7 @@ class Report:
         self.failed_at = 0
         self.left_out = 0
         self._config = config
+        self._texts = Texts(config)
         self._send = send
         self._recipient = 0
         self._rules = 0
@@ -83,7 +84,7 @@ class Report:
     def plan(self, users: Mapping[str, UserInfo]) -> None:
         """The expansion succeeded: what was made counts. `users`: by name, as they were found."""
         for recipient, envelope in self._made[:ENVELOPES_MAX]:
-            envelope_planned = planned(self._config, envelope, users.get(envelope.mda_user))
+            envelope_planned = planned(self._config, self._texts, envelope, users.get(envelope.mda_user))
             self._put(ExplainedStep(recipient, None, None, None, envelope_planned))
         self.left_out += len(self._made[ENVELOPES_MAX:])
 
@@ -102,12 +103,12 @@ class Report:
         self._looked_up(step.number)
         criterion, table = "", ""
         if step.criterion is not None:
-            criterion = criterion_text(self._config, step.criterion)
+            criterion = self._texts.criterion(step.criterion)
             table = self._table(step.criterion.table)
         rule = TriedRule(
             step.number,
             _clip(str(step.rule.place)),
-            _clip(rule_text(self._config, step.rule)),
+            _clip(self._texts.rule(step.rule)),
             step.result,
             _clip(criterion),
             table,
@@ -126,7 +127,7 @@ class Report:
         self._asked.clear()
 
     def _table(self, name: str) -> str:
-        return _clip(table_text(self._config, name) if name in self._config.tables else name)
+        return _clip(self._texts.table(name) if name in self._config.tables else name)
 
     @property
     def _full(self) -> bool:
@@ -158,7 +159,7 @@ class Report:
             self._size = 0
 
 
-def planned(config: Config, envelope: Envelope, user: UserInfo | None) -> PlannedEnvelope:
+def planned(config: Config, texts: Texts, envelope: Envelope, user: UserInfo | None) -> PlannedEnvelope:
     """What would be done with an envelope. `user`: its mda_user, as expansion found it."""
     action = config.actions[envelope.dispatcher]
     if isinstance(action, RelayAction):
@@ -166,9 +167,9 @@ def planned(config: Config, envelope: Envelope, user: UserInfo | None) -> Planne
         if not action.host:
             command = f"MX of {envelope.dest.domain}"
         elif action.host_is_domain:
-            command = f"{envelope.dest.domain} in {table_text(config, action.host)}"
+            command = f"{envelope.dest.domain} in {texts.table(action.host)}"
         else:
-            command = table_text(config, action.host)
+            command = texts.table(action.host)
     else:
         method = "mda" if envelope.mda_exec else action.method
         wrapper = action.wrapper if method == "mda" else ""

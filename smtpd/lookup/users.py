@@ -1,24 +1,11 @@
-"""The users of this machine, or, when the daemon serves its caller alone, the caller under any name."""
+"""The users of a daemon that serves its caller alone: the caller, under any name."""
 
 import os
-import pwd
 import re
 
 from .expansion import UserInfo
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}", re.ASCII)
-
-
-class SystemUsers:
-    """passwd(5) and whatever else nsswitch.conf(5) asks."""
-
-    def find(self, name: str) -> UserInfo | None:
-        """A user of the system, or None."""
-        try:
-            found = pwd.getpwnam(name)
-        except (KeyError, ValueError, UnicodeError):
-            return None
-        return UserInfo(found.pw_name, found.pw_uid, found.pw_gid, found.pw_dir)
 
 
 class CallerUsers:

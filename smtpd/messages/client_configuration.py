@@ -58,3 +58,10 @@ class ConfigurationRow(NamedTuple):
 @message(0x0945, CLIENT, CONTROL, reply=ClientDone)
 class ClientShowConfiguration(NamedTuple):
     """The configuration in force, normalized, without secrets."""
+
+
+@message(0x0946, CLIENT, CONTROL, reply=ClientDone)
+class ClientUpdateTable(NamedTuple):
+    """update table NAME; the number is 1 when it is done."""
+
+    table: str

@@ -61,9 +61,10 @@ class StatusRow(NamedTuple):
 
 @message(0x0907, CLIENT, CONTROL, reply=ClientDone)
 class ClientShowQueue(NamedTuple):
-    """The envelopes of a message, or all (0)."""
+    """The envelopes of a message, or all (0), in the order of evpid, from `start` on."""
 
     msgid: Id32
+    start: Id64 = 0
 
 
 @message(0x0908, CONTROL, CLIENT)
@@ -136,3 +137,11 @@ class ClientUncorrupt(NamedTuple):
     """As control_queue.UncorruptMessage."""
 
     msgid: Id32
+
+
+@message(0x0912, CONTROL, CLIENT)
+class ProgressRow(NamedTuple):
+    """How many envelopes a change concerned until now; not every change has such rows."""
+
+    reqid: U32
+    number: U32

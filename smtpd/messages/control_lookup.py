@@ -1,4 +1,4 @@
-"""control and lookup: why a recipient gets where it gets (numbers 0x08bx).
+"""control and lookup: why a recipient gets where it gets; tables read again (numbers 0x08bx).
 
 The steps of an explanation are the same on their way on to smtpctl (client_control.py).
 """
@@ -128,3 +128,18 @@ class ExplainedSteps(NamedTuple):
 
     question: U32
     steps: list[ExplainedStep]
+
+
+@message(0x08B4, LOOKUP, CONTROL)
+class TableUpdated(NamedTuple):
+    """Reply to UpdateTable. `error`: empty, or why the table answers as before."""
+
+    reqid: U32
+    error: str
+
+
+@message(0x08B5, CONTROL, LOOKUP, reply=TableUpdated)
+class UpdateTable(NamedTuple):
+    """Read the source of a table again."""
+
+    table: str

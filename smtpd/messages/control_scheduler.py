@@ -41,18 +41,20 @@ class ListEnvelopes(NamedTuple):
 
 @message(0x08A3, SCHEDULER, CONTROL)
 class EnvelopesAffected(NamedTuple):
-    """Reply to ChangeEnvelopes: how many it concerned."""
+    """Reply to ChangeEnvelopes: how many it concerned. `next`: where to go on, 0 when all is done."""
 
     reqid: U32
     number: U32
+    next: Id64 = 0
 
 
 @message(0x08A4, CONTROL, SCHEDULER, reply=EnvelopesAffected)
 class ChangeEnvelopes(NamedTuple):
-    """`change`: "schedule" (try now), "remove", "suspend" or "resume"."""
+    """`change`: "schedule" (try now), "remove", "suspend" or "resume". A batch from evpid `start` on."""
 
     change: str
     id: Id64
+    start: Id64 = 0
 
 
 @message(0x08A5, CONTROL, SCHEDULER)

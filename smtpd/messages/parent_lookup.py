@@ -1,4 +1,4 @@
-"""parent and lookup: files that only root may open (numbers 0x03xx)."""
+"""parent and lookup: files that only root may open, and the programs of tables (numbers 0x03xx)."""
 
 from typing import NamedTuple
 
@@ -26,3 +26,18 @@ class OpenForward(NamedTuple):
     uid: I64
     directory: str
     msgid: Id32 = 0
+
+
+@message(0x0303, PARENT, LOOKUP, descriptor="optional")
+class TableProcOpened(NamedTuple):
+    """Reply to OpenTableProc: a descriptor with the program behind it, or none and the `error`."""
+
+    reqid: U32
+    error: str
+
+
+@message(0x0304, LOOKUP, PARENT, reply=TableProcOpened)
+class OpenTableProc(NamedTuple):
+    """Start the program of a table (smtpd-tables(7)); the one that runs for it, if any, is ended."""
+
+    table: str

@@ -91,6 +91,7 @@ def main(process_class: type[ChildProcess]) -> NoReturn:
     loop = new_loop()
     process = process_class(loop, log, Recorder(memory))
     process.instance = setup.instance
+    process.homes = setup.homes
     if memory is not None:
         crash.catch_signals(memory.fd)
     try:
@@ -98,7 +99,6 @@ def main(process_class: type[ChildProcess]) -> NoReturn:
         process.prepare()
 
         _drop(setup)
-        process.homes = setup.homes
         process.root = "/" if setup.uid >= 0 else setup.root
         sys.meta_path.insert(0, RefuseImports(log))
 

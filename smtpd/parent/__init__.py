@@ -3,6 +3,6 @@
 user        root (or the caller)
 chroot      none
 peers       control, lookup, pony, queue, scheduler
-does        parse smtpd.conf, bind ports, start and watch children, open .forward files, start deliveries
+does        parse smtpd.conf, bind ports, follow interfaces, watch children, open .forwards, start deliveries
 never sees  network data, the content of mail
 """

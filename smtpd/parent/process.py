@@ -23,13 +23,14 @@ from .offline import Offline
 from .places import Places
 from .sealed import ring
 from .sockets import Bound
+from .table_programs import TablePrograms
 
 
 class Process(mproc.Process):
     """parent. `serve` returns the exit status."""
 
     NAME = "parent"
-    parts = (Children, Configuration, Deliveries, Forwards)
+    parts = (Children, Configuration, Deliveries, Forwards, TablePrograms)
 
     def __init__(
         self,
@@ -53,6 +54,7 @@ class Process(mproc.Process):
         self.children = self.add(Children(self, self._hand_out_sockets))
         self.deliveries = self.add(Deliveries(self))
         self.add(Forwards(self))
+        self.table_programs = self.add(TablePrograms(self))
         self.offline = Offline(self)
         self.add(Configuration(self))
         self.interfaces = Interfaces(self, following)
@@ -67,6 +69,7 @@ class Process(mproc.Process):
         self.loop.run_forever()
         self.offline.close()
         self.deliveries.close()
+        self.table_programs.close()
         self._unlink_control()
         return self.exit_status
 

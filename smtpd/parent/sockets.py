@@ -11,7 +11,7 @@ from smtpd.config.model import Config, ListenAddress
 
 _CONTROL_MODE = 0o666  # who may do what is decided by peer credentials, not by the file's mode
 _BACKLOG = 512
-_NOT_THERE = (errno.EADDRNOTAVAIL, errno.ENODEV)
+_NOT_THERE = (errno.EADDRNOTAVAIL, errno.ENODEV, socket.EAI_NONAME)
 _PATH_MAX = 107  # sun_path of unix(7), without the NUL at its end
 
 

@@ -46,7 +46,7 @@ def main(options: argparse.Namespace) -> int:
         print(errors, file=sys.stderr)
         return EXIT_FAILED
     except (OSError, StartError) as error:
-        print(f"smtpd: {error}", file=sys.stderr)
+        print(f"smtpd: {reason(error)}", file=sys.stderr)
         return EXIT_FAILED
     if options.check:
         print("configuration OK", file=sys.stderr)
@@ -56,7 +56,7 @@ def main(options: argparse.Namespace) -> int:
     try:
         return _run(config, options)
     except (OSError, PlacesError, StartError) as error:
-        print(f"smtpd: {error}", file=sys.stderr)
+        print(f"smtpd: {reason(error)}", file=sys.stderr)
         return EXIT_FAILED
 
 
@@ -71,6 +71,13 @@ def _check_traces(names: list[str]) -> None:
     for name in names:
         if name not in (*SUBSYSTEMS, "transfer", "all"):
             raise StartError(f'unknown trace flag "{name}"')
+
+
+def reason(error: Exception) -> str:
+    """An exception as a line for the operator, without the number of an errno."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def _macros(words: list[str]) -> dict[str, str]:
@@ -171,6 +178,7 @@ def _daemonize() -> None:
     if os.fork() != 0:
         os._exit(0)
     os.setsid()
+    os.chdir("/")  # the folder that we were started from can be unmounted
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)

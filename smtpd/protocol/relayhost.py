@@ -4,6 +4,7 @@ Pure text work; nothing here knows what a protocol's name leads to.
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from smtpd.mail.address import valid_domainpart
@@ -44,6 +45,7 @@ class RelayHost(NamedTuple):
     label: str
 
 
+@lru_cache(maxsize=256)
 def parse_relay_url(text: str) -> RelayHost:
     """A relay URL; without a scheme it is smtp. Raises ValueError."""
     match = _URL.fullmatch(text) if len(text) <= _MAX_URL else None

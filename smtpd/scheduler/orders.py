@@ -1,6 +1,5 @@
 """What the administrator wants of the scheduler, as control passes it on: lists, changes, pauses."""
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -43,25 +42,17 @@ class Orders:
         return EnvelopesListed(reqid, following, rows)
 
     @handles(ChangeEnvelopes)
-    async def change_envelopes(
-        self, peer: Peer, reqid: int, message: ChangeEnvelopes
-    ) -> EnvelopesAffected | None:
-        """Done in steps: other work goes on in between."""
+    def change_envelopes(self, peer: Peer, reqid: int, message: ChangeEnvelopes) -> EnvelopesAffected | None:
+        """One batch."""
         if message.change not in CHANGES:
             self._process.violation(peer, f"a change {message.change!r}")
             return None
-        start, stop = evpids_of(message.id)
-        total = 0
-        while True:
-            count, start = self._ramqueue.change(message.change, start, stop, int(time.time()))
-            total += count
-            if count:
-                self._turns.wake()
-            if not start:
-                break
-            await asyncio.sleep(0)
-        self._process.log.debug(f"{message.change} {message.id:x}: {total} envelopes")
-        return EnvelopesAffected(reqid, total)
+        first, stop = evpids_of(message.id)
+        now = int(time.time())
+        count, following = self._ramqueue.change(message.change, max(message.start, first), stop, now)
+        if count:
+            self._turns.wake()
+        return EnvelopesAffected(reqid, count, following)
 
     @handles(PauseDelivery)
     def pause_delivery(self, peer: Peer, message: PauseDelivery) -> None:

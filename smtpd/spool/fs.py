@@ -20,7 +20,7 @@ message being purged           purge/M/message, then purge/M       start clears 
 M spare for the next message   purge/M                             start clears purge/
 envelope that cannot be used   corrupt/M/{message,E}               the same; M/message is a second link
 message without content        corrupt/M/{E...}                    the same
-those being put back           corrupt/M/..., then queue/XX/M/...  here or there, or (E) both; start reads queue/
+those being put back           corrupt/M/..., then queue/XX/M/     here or there, E maybe in both
 ```
 
 Nothing under queue/ is ever there in part: all of M appears by one rename, E by another, and only after

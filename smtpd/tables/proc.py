@@ -13,6 +13,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from smtpd.mail.address import lower
 from smtpd.protocol.table import ERROR, FOUND, NOT_FOUND, Answer, TableDialog, TableProtocolError
@@ -61,9 +62,9 @@ class _Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the dialog."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.write(self.dialog.begin())
+        # Of a loop's own class: uvloop's are no asyncio.Transport.
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.write(self.dialog.begin())
 
     def data_received(self, data: bytes) -> None:
         """Hand answers to those who wait for them."""

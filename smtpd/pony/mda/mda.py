@@ -86,7 +86,11 @@ class Mda:
         self._config = process.config
         self._limits = process.config.mda
         self._agents = Agents(
-            process.loop, process.log, lambda: process.peer(PARENT), self._limits.max_session
+            process.loop,
+            process.log,
+            lambda: process.peer(PARENT),
+            self._limits.max_session,
+            process.recorder,
         )
         self._users: dict[UserKey, MdaUser] = {}
         self._runs: dict[int, _Run] = {}

@@ -54,10 +54,11 @@ class Connector:
             self.timer.cancel()
 
     def _wanted(self) -> bool:
-        """Is there work for one more? OpenSMTPD's rule."""
+        """Is there work for one more? OpenSMTPD's rule, and one of ours: not if enough are coming already."""
         relay = self.relay
         waiting = len(relay.tasks)
-        if not waiting or relay.ready >= waiting or relay.mta.stopping:
+        coming = relay.nconn - relay.ready + len(relay.idle)
+        if not waiting or relay.ready >= waiting or coming >= waiting or relay.mta.stopping:
             return False
         return not (relay.nconn > 2 and relay.nconn >= waiting // 2)
 

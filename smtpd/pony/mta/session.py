@@ -30,7 +30,7 @@ from smtpd.protocol.smtp.client_events import (
 from .connect import Connector
 from .content import Content
 from .routing import Mx, Route, bracketed
-from .task import Task, rcpt_of
+from .task import MAX_AGAIN, Task, rcpt_of
 
 if TYPE_CHECKING:
     from .mta import Mta
@@ -83,6 +83,8 @@ class MtaSession(asyncio.Protocol):
         self._resume_at = 0.0
         self._tries = 0
         self._failures = 0
+        self._announce = False
+        self._ready = False
         self._quitting = False
         self._stopping = False
         self._over = False
@@ -234,6 +236,11 @@ class MtaSession(asyncio.Protocol):
             if client.idle and not self._opening and (self._prepared is None or not self._may_go_on()):
                 self._wait_or_quit()
         self._write()
+        if self._announce:
+            # it has its first task by now: more connections are made for the others only
+            self._announce = False
+            self._ready = True
+            self.relay.session_ready(self._route, self._connector)
 
     def _resume(self) -> None:
         """The delay between two transactions is over."""
@@ -389,7 +396,7 @@ class MtaSession(asyncio.Protocol):
             elif kind is SendContent:
                 self._send_content(cast(_Job, cast(SendContent, event).mail.tag))
             elif kind is Ready:
-                self.relay.session_ready(self._route, self._connector)
+                self._announce = True
             elif kind is Closed:
                 self._closed(cast(Closed, event))
         if events:
@@ -400,7 +407,7 @@ class MtaSession(asyncio.Protocol):
         envelope = job.task.envelopes[event.rcpt]
         if event.result == OK:
             self._failures = 0
-        elif event.unjudged and not job.task.again and self._client is not None and self._client.accepted:
+        elif event.unjudged and job.task.again < MAX_AGAIN and self._client and self._client.accepted:
             # this host has taken mail in this session: another connection may do at once
             job.left.append(envelope)
             return
@@ -432,7 +439,7 @@ class MtaSession(asyncio.Protocol):
         self.mta.stat.sub("mta.task.running")
         if job.left:
             job.task.envelopes = job.left
-            job.task.again = True
+            job.task.again += 1
             self.relay.put_back(job.task)
         else:
             self.mta.stat.sub("mta.task")
@@ -464,8 +471,7 @@ class MtaSession(asyncio.Protocol):
             self.relay.quitting -= 1
         self._give_back()
         self.mta.session_over(self)
-        was_ready = self._client is not None and self._client.ready
-        self.relay.session_over(self._connector, self._route, was_ready)
+        self.relay.session_over(self._connector, self._route, self._ready)
 
     def _give_back(self) -> None:
         """A task that was prepared and will not be sent here."""

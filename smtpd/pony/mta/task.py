@@ -7,11 +7,14 @@ from smtpd.protocol.smtp.client_events import Rcpt
 MAX_RCPTS = 100
 """Recipients of one transaction: as many as every server must take (RFC 5321 4.5.3.1.8)."""
 
+MAX_AGAIN = 5
+"""How often a task is given to another connection before it is left to scheduler."""
+
 _NOTIFY = ((DSN_SUCCESS, "SUCCESS"), (DSN_FAILURE, "FAILURE"), (DSN_DELAY, "DELAY"), (DSN_NEVER, "NEVER"))
 
 
 class Task:
-    """`sender` as MAIL FROM gets it. `again`: a connection was lost before the host could take it."""
+    """`sender` as MAIL FROM gets it. `again`: how often a connection was lost before it could be taken."""
 
     __slots__ = ("again", "envelopes", "msgid", "sender")
 
@@ -19,7 +22,7 @@ class Task:
         self.msgid = msgid
         self.sender = sender
         self.envelopes: list[Envelope] = []
-        self.again = False
+        self.again = 0
 
     @property
     def key(self) -> tuple[int, str]:

@@ -128,15 +128,8 @@ class Client:
 
     def take_output(self) -> bytes:
         """What is to be written now, in one write."""
-        out = self._out
-        if len(out) == 1:
-            data = out[0]
-        elif out:
-            data = b"".join(out)
-        else:
-            return b""
-        self._out = []
-        return data
+        out, self._out = self._out, []
+        return out[0] if len(out) == 1 else b"".join(out)
 
     # -- what the caller tells
 
@@ -201,11 +194,9 @@ class Client:
         if not self._mails or not self._mails[0].wanted:
             raise RuntimeError("content() while the server waits for none")
         transaction = self._mails[0]
-        encoder = transaction.encoder
-        out = self._out
-        out.append(encoder.encode(data))
+        self._out.append(transaction.encoder.encode(data))
         if last:
-            out.append(encoder.finish())
+            self._out.append(transaction.encoder.finish())
             self._dot(transaction)
         return self._take_events()
 
@@ -505,6 +496,5 @@ class Client:
         self._events.append(Closed(reason, self.ready))
 
     def _take_events(self) -> list[Event]:
-        events = self._events
-        self._events = []
+        events, self._events = self._events, []
         return events

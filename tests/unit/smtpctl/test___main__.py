@@ -1,6 +1,5 @@
-"""smtpctl/__main__.py."""
+"""smtpctl/__main__.py: the programs by their names."""
 
-import json
 import os
 import subprocess
 import sys
@@ -10,97 +9,13 @@ from typing import Any
 import pytest
 
 from smtpctl import __main__ as program
-from smtpctl.client import Incompatible, NoPermission
-from smtpctl.commands import switches
-from smtpd.messages.client_control import ClientPause, ClientShowQueue
-
-
-def test_a_command_is_run_and_its_status_returned(smtpctl: Any, daemon: Any, state: Path) -> None:
-    assert smtpctl("pause", "mta") == (0, "command succeeded\n", "")
-    assert daemon.asked == [ClientPause("mta")]
-    assert daemon.path is None, "the connection is closed at the end"
-    daemon.error = "mta is already paused"
-    assert smtpctl("pause", "mta") == (1, "command failed: mta is already paused\n", "")
+from smtpd.messages.client_control import ClientShowQueue
 
 
 def test_mailq_is_show_queue(smtpctl: Any, daemon: Any) -> None:
     assert smtpctl(main=program.mailq) == (0, "", "")
     assert smtpctl("6c472de9", main=program.mailq).status == 0
     assert daemon.asked == [ClientShowQueue(0), ClientShowQueue(0x6C472DE9)]
-
-
-def test_a_daemon_that_does_not_run(smtpctl: Any, daemon: Any) -> None:
-    daemon.running = False
-    assert smtpctl("show", "stats") == (69, "", "smtpctl: smtpd doesn't seem to be running\n")
-    status, out, err = smtpctl("--json", "show", "stats")
-    assert (status, json.loads(out)["done"]) == (69, False)
-    assert err
-
-
-@pytest.mark.parametrize("error", [NoPermission("/x: permission denied"), Incompatible("another version")])
-def test_other_errors(smtpctl: Any, monkeypatch: pytest.MonkeyPatch, error: Any) -> None:
-    def client(_path: Path) -> None:
-        raise error
-
-    monkeypatch.setattr("smtpctl.invocation.Client", client)
-    assert smtpctl("show", "status") == (error.status, "", f"smtpctl: {error}\n")
-
-
-def test_nothing_or_nonsense_is_explained(smtpctl: Any, daemon: Any) -> None:
-    status, out, err = smtpctl()
-    assert (status, out) == (os.EX_USAGE, "")
-    assert "possibilities are:\nencrypt\nlog\nmonitor\npause\n" in err
-    assert "complete\n" not in err, "that is the shell's"
-    status, out, err = smtpctl("show", "quee")
-    assert status == os.EX_USAGE
-    assert "did you mean: show queue?\n" in err
-    assert daemon.asked == []
-
-
-@pytest.mark.parametrize("words", [["--state"], ["show", "queue", "--state"]])
-def test_a_missing_folder(smtpctl: Any, words: list[str]) -> None:
-    status, _, err = smtpctl(*words)
-    assert status == os.EX_USAGE
-    assert "--state needs a folder" in err
-    assert "usage: smtpctl" in err
-
-
-@pytest.mark.parametrize(
-    "words",
-    [["--state", "X", "pause", "mta"], ["pause", "--state=X", "mta"], ["pause", "mta", "--state", "X"]],
-)
-def test_the_state_folder_may_be_named_anywhere(
-    smtpctl: Any, daemon: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
-) -> None:
-    seen: list[Path] = []
-
-    def client(path: Path) -> Any:
-        seen.append(path)
-        return daemon.client(path)
-
-    monkeypatch.setattr("smtpctl.invocation.Client", client)
-    assert smtpctl(*(word.replace("X", str(tmp_path / "there")) for word in words)).status == 0
-    assert seen == [tmp_path / "there" / "smtpd.sock"]
-
-
-def test_interrupted(smtpctl: Any, daemon: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("smtpctl.invocation.Client", interrupted)
-    assert smtpctl("monitor") == (130, "", "")
-
-
-def test_a_reader_that_goes_away_is_no_error_to_shout_about(state: Path) -> None:
-    script = "import sys; from smtpctl.__main__ import main; sys.exit(main(['help'] * 1))"
-    reading, writing = os.pipe()
-    os.close(reading)
-    done = subprocess.run(
-        [sys.executable, "-c", script], stdout=writing, stderr=subprocess.PIPE, timeout=20, check=False
-    )
-    os.close(writing)
-    assert done.returncode == os.EX_IOERR
-    assert done.stderr == b""
 
 
 def test_bytes_that_are_no_text_come_out_as_they_are_in_any_locale(state: Path) -> None:
@@ -116,7 +31,26 @@ def test_bytes_that_are_no_text_come_out_as_they_are_in_any_locale(state: Path) 
     assert done.stderr.startswith(b"smtpctl: show \xff\xc3\xa9: no such command\n")
 
 
-def test_every_action_says_succeeded(smtpctl: Any, daemon: Any) -> None:
-    for words in (("log", "brief"), ("resume", "smtp"), ("trace", "imsg")):
-        assert smtpctl(*words) == (0, "command succeeded\n", "")
-    assert switches.pause_mta is not switches.pause_mda
+def test_without_arguments_they_are_those_of_the_process(
+    smtpctl: Any, daemon: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["mailq", "6c472de9"])
+    assert program.mailq() == 0
+    assert daemon.asked == [ClientShowQueue(0x6C472DE9)]
+
+
+@pytest.mark.parametrize(
+    ("name", "not_needed"),
+    [
+        ("sendmail", {"smtpctl.running", "smtpctl.newaliases", "smtpd.config.parse", "asyncio"}),
+        ("makemap", {"smtpctl.running", "smtpctl.sendmail", "smtpd.config.parse", "asyncio"}),
+    ],
+)
+def test_each_loads_what_it_needs(name: str, not_needed: set[str]) -> None:
+    script = (
+        f"import sys; from smtpctl.__main__ import {name}; {name}(['-Z']); print(*sys.modules, sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=20)
+    loaded = set(done.stdout.splitlines())
+    assert f"smtpctl.{name}" in loaded
+    assert not not_needed & loaded

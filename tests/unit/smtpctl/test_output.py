@@ -114,3 +114,154 @@ def test_plural() -> None:
 @given(st.text())
 def test_printable_never_holds_a_control_character(text: str) -> None:
     assert all(char.isprintable() or "\udc80" <= char <= "\udcff" for char in printable(text))
+
+
+class Terminal(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, columns: int = 40, **environment: str) -> Output:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return Output(out=Terminal(io.BytesIO(), encoding="utf-8", write_through=True))
+
+
+def written(output: Output) -> str:
+    data = output._out.buffer
+    assert isinstance(data, io.BytesIO)
+    return data.getvalue().decode()
+
+
+def test_lines_without_a_terminal_are_plain_and_whole() -> None:
+    streams = Streams()
+    streams.output.line("x " * 100, "good")
+    streams.output.line("\x1b[2J", "bad")
+    assert streams.out == "x " * 100 + "\n\\x1b[2J\n"
+    assert streams.output.width == 0
+    assert Streams(as_json=True).output.line("x") is None
+
+
+def test_lines_on_a_terminal_are_folded_below_their_indentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = on_a_terminal(monkeypatch)
+    output.line("  rule 1 does not match: from-src with something long")
+    output.line("")
+    output.line("  " + "x" * 50)
+    lines = written(output).split("\n")
+    assert lines[:3] == ["  rule 1 does not match: from-src with", "      something long", ""]
+    assert all(len(line) <= 40 for line in lines)
+
+
+@given(st.text(max_size=200))
+def test_no_line_is_longer_than_the_terminal_and_nothing_is_lost(text: str) -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        output = on_a_terminal(monkeypatch)
+        encodable = text.encode("utf-8", "replace").decode()
+        output.line(encodable)
+        lines = written(output).split("\n")
+    assert all(len(line) <= 40 for line in lines)
+    assert "".join("".join(lines).split()) == "".join(printable(encodable).split())
+
+
+def test_styles_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = on_a_terminal(monkeypatch)
+    output.line("yes", "good")
+    output.line("plain")
+    assert written(output) == "\x1b[32myes\x1b[m\nplain\n"
+
+
+@pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_no_styles_where_they_are_not_wanted(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    output = on_a_terminal(monkeypatch, **environment)
+    output.line("yes", "good")
+    assert written(output) == "yes\n"
+
+
+class Screen(io.TextIOWrapper):
+    """A terminal of 40 columns and 5 lines that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8", newline="", write_through=True)
+
+    def isatty(self) -> bool:
+        return True
+
+    def text(self) -> str:
+        self.flush()
+        self.seek(0)
+        return self.read()
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Screen:
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("LINES", "5")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return Screen()
+
+
+def test_progress_is_for_terminals(terminal: Screen) -> None:
+    Output(err=terminal).progress("a\x07")
+    assert terminal.text() == "\ra\\x07\x1b[K"
+    silent = Screen()
+    Output(err=silent, as_json=True).progress("a")
+    assert silent.text() == ""
+    pipe = io.TextIOWrapper(io.BytesIO())
+    Output(err=pipe).progress("a")
+    pipe.flush()
+    assert pipe.buffer.getvalue() == b""  # type: ignore[attr-defined]
+
+
+def test_a_screen_is_painted_over(terminal: Screen) -> None:
+    output = Output(out=terminal)
+    with output.screen():
+        output.row("one", {})
+        output.text("two")
+    assert terminal.text() == "\x1b[Hone\x1b[K\ntwo\x1b[K\n\x1b[J"
+
+
+def test_a_screen_holds_so_many_lines(terminal: Screen) -> None:
+    output = Output(out=terminal)
+    with output.screen():
+        for number in range(9):
+            output.row(str(number), {})
+    lines = terminal.text().splitlines()
+    assert [line.partition("\x1b[K")[0] for line in lines[:4]] == [
+        "\x1b[H0",
+        "1",
+        "2",
+        "\x1b[2m... 6 more lines\x1b[m",
+    ]
+    assert lines[4:] == ["\x1b[J"]
+
+
+def test_an_error_leaves_the_screen_as_it_is(terminal: Screen) -> None:
+    output = Output(out=terminal)
+    with pytest.raises(KeyError), output.screen():
+        output.row("one", {})
+        raise KeyError
+    assert terminal.text() == ""
+    output.row("two", {})
+    assert terminal.text() == "two\n"
+
+
+def test_without_a_terminal_a_screen_is_nothing_special(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output()
+    for _ in range(2):
+        with output.screen():
+            output.row("one", {})
+    assert capsys.readouterr().out == "one\none\n"
+
+
+def test_styles(terminal: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Output(out=terminal).styled("a\x1b", "bad") == "\x1b[31ma\\x1b\x1b[m"
+    assert Output(out=terminal).styled("a", "") == "a"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert Output(out=terminal).styled("a", "bad") == "a"
+    assert Output().styled("a", "bad") == "a"

@@ -333,11 +333,3 @@ def test_other_modes(smtpctl: Any, daemon: Any) -> None:
     assert smtpctl("-q", main=program.sendmail).out == "1 envelope scheduled\n"
     assert daemon.asked == [ClientShowQueue(0), ClientChangeEnvelopes("schedule", 0)]
     assert smtpctl("-Z", main=program.sendmail).status == os.EX_USAGE
-
-
-@pytest.mark.parametrize("name", ["newaliases", "makemap"])
-def test_what_is_not_there_says_so(smtpctl: Any, name: str) -> None:
-    status, out, err = smtpctl(main=getattr(program, name))
-    assert (status, out) == (os.EX_UNAVAILABLE, "")
-    assert err.startswith(f"{name}: ")
-    assert smtpctl("-bi", main=program.sendmail).status == os.EX_UNAVAILABLE

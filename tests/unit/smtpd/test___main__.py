@@ -48,7 +48,8 @@ def test_defaults() -> None:
 def test_flags_as_in_the_manual() -> None:
     """smtpd(8): flags may stand together, arguments may touch their flag."""
     options = parsed(
-        "-dFnv", "-v", "-Da=b", "-D", "c=d", "-f/etc/x.conf", "-P", "mda", "-Psmtp", "-T", "imsg", "--state", "s",
+        "-dFnv", "-v", "-Da=b", "-D", "c=d", "-f/etc/x.conf", "-P", "mda", "-Psmtp", "-T", "imsg",
+        "--state", "s",
     )  # fmt: skip
     assert options.debug and options.foreground and options.check and options.verbose == 2
     assert options.macros == ["a=b", "c=d"] and options.file == "/etc/x.conf"

@@ -6,7 +6,12 @@ from typing import Any
 import pytest
 
 from smtpctl.commands import envelopes
-from smtpd.messages.client_control import ClientChangeEnvelopes, ClientDiscover, ClientUncorrupt
+from smtpd.messages.client_control import (
+    ClientChangeEnvelopes,
+    ClientDiscover,
+    ClientUncorrupt,
+    ProgressRow,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +33,16 @@ def test_changes(
         daemon.number = affected
         assert smtpctl(*words, identifier) == (0, f"{said} {done}\n", "")
     assert daemon.asked == [ClientChangeEnvelopes(change, number)] * 3
+
+
+def test_how_far_a_long_one_is(smtpctl: Any, daemon: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(envelopes, "PROGRESS_SECONDS", 0)
+    monkeypatch.setattr("smtpctl.output.Output.progress", lambda self, text: said.append(text))
+    daemon.rows[ClientChangeEnvelopes] = [ProgressRow(1, 10), ProgressRow(1, 20)]
+    daemon.number = 25
+    assert smtpctl("remove", "all") == (0, "25 envelopes removed\n", "")
+    assert said == ["10 envelopes removed until now", "20 envelopes removed until now", ""]
 
 
 def test_json(smtpctl: Any, daemon: Any) -> None:

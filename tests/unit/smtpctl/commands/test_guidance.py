@@ -8,24 +8,41 @@ from typing import Any
 import pytest
 
 from smtpctl.commands.table import COMMANDS
+from smtpctl.output import Output
 
 
 def test_all_commands(smtpctl: Any, daemon: Any) -> None:
     status, out, _ = smtpctl("help")
     assert status == 0
     patterns = [command.pattern for command in COMMANDS if not command.hidden]
-    assert [line.split("  ")[0] for line in out.splitlines()] == patterns
+    assert sorted(line.split("  ")[0] for line in out.splitlines()) == sorted(patterns)
     assert daemon.asked == []
 
 
 def test_some_commands_with_their_options(smtpctl: Any) -> None:
     lines = smtpctl("help", "show", "q").out.splitlines()
     assert lines[0].startswith("show queue  ")
-    assert lines[1].split()[0] == "--sender=ADDRESS"
-    assert any(line.startswith("show queue <msgid>") for line in lines)
+    assert lines[1].startswith("show queue <msgid>"), "the same options are said once"
+    assert lines[2].split()[0] == "--sender=ADDRESS"
     rows = [json.loads(line) for line in smtpctl("--json", "help", "show", "queue").out.splitlines()]
     assert rows[0]["command"] == "show queue"
     assert rows[0]["options"][0]["option"] == "--sender=ADDRESS"
+
+
+def test_at_a_terminal_help_is_folded(smtpctl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Output.__init__
+
+    def init(self: Output, **options: Any) -> None:
+        real(self, **options)
+        self.width = 60
+
+    monkeypatch.setattr(Output, "__init__", init)
+    lines = smtpctl("help", "show", "queue").out.splitlines()
+    assert all(len(line) <= 60 for line in lines)
+    start = next(line for line in lines if "--after" in line).index("only")
+    following = lines[next(i for i, line in enumerate(lines) if "--after" in line) + 1]
+    assert following[:start].isspace()
+    assert not following[start].isspace()
 
 
 def test_help_for_what_does_not_exist(smtpctl: Any) -> None:

@@ -161,3 +161,77 @@ def test_a_filter_that_means_nothing(smtpctl: Any) -> None:
 
 def test_sources() -> None:
     assert [source(text) for text in ("local", "192.0.2.1", "[::1]", "")] == ["local", "inet4", "inet6", "?"]
+
+
+def listed(smtpctl: Any, daemon: Any, *words: str) -> list[str]:
+    """The last digits of the ids, in the order shown."""
+    result = smtpctl("show", "queue", *words)
+    assert result.status == 0, result.err
+    return [text.split("|")[0][-1] for text in result.out.splitlines()]
+
+
+@pytest.fixture
+def five(daemon: Any) -> None:
+    """Envelopes 1 to 5, each kind of field in another order."""
+    rows = []
+    for number, created, sender, next_try, runstate in (
+        (1, 30, "e", 500, "pending"),
+        (2, 10, "d", 100, "pending"),
+        (3, 50, "c", 300, "inflight"),
+        (4, 20, "b", 200, "pending"),
+        (5, 40, "a", 400, "held"),
+    ):
+        one = envelope(
+            evpid=number, ctime=created, sender=MailAddress(sender, "example.org"), retry=number % 2
+        )
+        rows.append(QueueRow(1, state(runstate, next_try), one))
+    daemon.rows[ClientShowQueue] = rows
+
+
+@pytest.mark.parametrize(
+    ("words", "order"),
+    [
+        ([], "12345"),
+        (["--sort=created"], "24153"),
+        (["--sort=-created"], "35142"),
+        (["--sort=sender"], "54321"),
+        (["--sort=tries"], "24135"),
+        (["--sort=-tries"], "13524"),
+        (["--sort=next"], "35241"),
+        (["--sort=state"], "53124"),
+        (["--sort=created", "--limit=2"], "24"),
+        (["--sort=-envelope"], "54321"),
+        (["--limit=3"], "123"),
+        (["--limit=0"], "12345"),
+        (["--type=mda", "--sort=created"], ""),
+    ],
+)
+@pytest.mark.usefixtures("five")
+def test_order_and_number(smtpctl: Any, daemon: Any, words: list[str], order: str) -> None:
+    assert "".join(listed(smtpctl, daemon, *words)) == order
+
+
+@pytest.mark.usefixtures("five")
+def test_the_next_page(smtpctl: Any, daemon: Any) -> None:
+    listed(smtpctl, daemon, "--limit=2", "--after=6c472de90a0b0c0d")
+    listed(smtpctl, daemon, "6c472de9", "--after=6c472de90a0b0c0d")
+    assert daemon.asked == [ClientShowQueue(0, EVPID + 1), ClientShowQueue(0x6C472DE9, EVPID + 1)]
+
+
+def test_the_next_page_of_a_spool(smtpctl: Any, daemon: Any, state: Path) -> None:
+    daemon.running = False
+    for number in range(1, 4):
+        evpid = EVPID + number
+        folder = state / "spool/queue/6c/6c472de9"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "message").touch()
+        (folder / f"{evpid:016x}").write_bytes(encode(envelope(evpid=evpid)))
+    assert len(listed(smtpctl, daemon)) == 3
+    assert listed(smtpctl, daemon, f"--after={EVPID + 2:016x}") == [f"{EVPID + 3:x}"[-1]]
+
+
+@pytest.mark.parametrize("word", ["--sort=colour", "--limit=x", "--limit=-1", "--after=12"])
+def test_what_means_nothing(smtpctl: Any, daemon: Any, word: str) -> None:
+    status, out, err = smtpctl("show", "queue", word)
+    assert (status, out) == (64, "")
+    assert word.partition("=")[2] in err

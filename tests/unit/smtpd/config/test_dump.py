@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpd.config.dump import MASK, dump, quoted
+from smtpd.config.dump import MASK, Texts, dump, quoted
 from smtpd.config.errors import ConfigErrors
 from smtpd.config.lexer import Lexer, LexicalError
 from smtpd.config.machine import FixedMachine
@@ -40,7 +40,7 @@ def test_quoted(text: str, expected: str) -> None:
     assert read_word(expected) == ("STRING", text)
 
 
-@given(st.text(st.characters(exclude_characters="\0\n\x01\x02"), max_size=20))
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0\n\x01\x02"), max_size=20))
 def test_what_is_quoted_reads_back(text: str) -> None:
     if not text.endswith("\\"):
         assert read_word(quoted(text)) == ("STRING", text)
@@ -96,6 +96,23 @@ def test_secrets_are_masked() -> None:
 def test_what_is_as_usual_is_left_out() -> None:
     text = dump(parse_text("match for any reject", options=OPTIONS))
     assert text == "listen on socket\nmatch from local for any reject\n"
+
+
+def test_parts() -> None:
+    text = (
+        'table t { a }\naction "local" mbox\n'
+        'match from any !for domain { b.example, c.example } action "local"\n'
+        "match from src <t> for any reject\n"
+    )
+    config = parse_text(text, options=OPTIONS)
+    texts = Texts(config)
+    local, reject = config.rules
+    assert texts.rule(local) == 'match from any !for domain { b.example, c.example } action "local"'
+    assert texts.rule(reject) == "match from src <t> for any reject"
+    assert [texts.criterion(each) for each in reject.criteria] == ["from src <t>", "for any"]
+    inline = local.criteria[1].table
+    assert texts.table(inline) == "{ b.example, c.example }"
+    assert [texts.table(name) for name in ("t", "<localhost>")] == ["<t>", "<localhost>"]
 
 
 WORDS = st.sampled_from(

@@ -1,5 +1,6 @@
 """smtpd/control/changes.py, in a whole process whose peers the test holds (conftest.py)."""
 
+import re
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from smtpd.messages.client_control import (
     ClientDiscover,
     ClientDone,
     ClientUncorrupt,
+    ProgressRow,
 )
 from smtpd.messages.control_queue import DiscoverEnvelopes, EnvelopesDiscovered, UncorruptMessage
 from smtpd.messages.control_scheduler import ChangeEnvelopes, EnvelopesAffected
@@ -27,6 +29,38 @@ def test_passed_on_to_the_scheduler(
     lines = capfd.readouterr().err.splitlines()
     assert lines[0].endswith(f"control: uid={own_uid} {change} {named(identifier)}")
     assert lines[1].endswith(f"control: {change} {named(identifier)}: 12 envelopes")
+
+
+def test_batch_by_batch_with_the_number_so_far(bench: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    def affected(_name: str, peerid: int, message: ChangeEnvelopes) -> EnvelopesAffected:
+        return EnvelopesAffected(peerid, 10, message.start + 1 if message.start < 3 else 0)
+
+    bench.answers[ChangeEnvelopes] = affected
+    assert bench.ask(bench.connect(), ClientChangeEnvelopes("remove", 0)) == [
+        *(ProgressRow(0, number) for number in (10, 20, 30)),
+        ClientDone(0, "", 40),
+    ]
+    assert [message.start for message in bench.heard["scheduler"]] == [0, 1, 2, 3]
+    assert capfd.readouterr().err.endswith("control: remove all: 40 envelopes\n")
+
+
+def test_when_the_client_goes_it_ends(bench: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    asked: list[int] = []
+
+    def affected(_name: str, peerid: int, message: ChangeEnvelopes) -> EnvelopesAffected:
+        asked.append(message.start)
+        if len(asked) == 3:
+            client.close()
+            bench.clients.remove(client)
+        return EnvelopesAffected(peerid, 10, message.start + 1)
+
+    bench.answers[ChangeEnvelopes] = affected
+    client = bench.connect()
+    client.put(ClientChangeEnvelopes("remove", 0))
+    client.flush()
+    bench.turn(100)
+    assert 3 <= len(asked) < 10
+    assert re.search(r"control: remove all: broken off after \d0 envelopes\n$", capfd.readouterr().err)
 
 
 def test_the_same_changes_as_the_scheduler_knows() -> None:

@@ -3,6 +3,7 @@
 import os
 import socket
 import struct
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -287,3 +288,28 @@ def test_every_request_of_a_client_has_its_handler() -> None:
     requests = {kind.handler_name for kind in CLIENT_CATALOGUE.by_number.values() if kind.reply is not None}
     handlers = {name for part in Process.parts for name in vars(part)}
     assert requests <= handlers
+
+
+@pytest.mark.parametrize("member", [True, False])
+def test_a_group_of_administrators(bench: Any, monkeypatch: pytest.MonkeyPatch, member: bool) -> None:
+    group = os.getgroups()[0] if member and os.getgroups() else os.getegid() if member else 54321
+    monkeypatch.setattr(bench.process.clients, "_administrators", frozenset())
+    monkeypatch.setattr(bench.process.clients, "_group", group)
+    replies = bench.ask(bench.connect(), ClientShowStatus())
+    assert (replies[-1].error == "") is member
+
+
+def test_the_groups_number(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def getgrnam(name: str) -> Any:
+        asked.append(name)
+        if len(asked) > 1:
+            raise KeyError(name)
+        return SimpleNamespace(gr_gid=77)
+
+    monkeypatch.setattr("smtpd.control.process.grp.getgrnam", getgrnam)
+    bench.process.prepare()
+    bench.process.prepare()
+    assert asked == ["_smtpctl"] * 2
+    assert bench.process._group == 77

@@ -55,6 +55,13 @@ class Spool:
         return EnvelopesDescribed(peerid, len(taken), there)
 
 
+def test_from_somewhere_on(bench: Any) -> None:
+    Spool(bench, [2**32 + number for number in range(1, 300)])
+    rows = bench.ask(bench.connect(), ClientShowQueue(0, 2**32 + 290))
+    assert [row.envelope.evpid - 2**32 for row in rows[:-1]] == list(range(290, 300))
+    assert rows[-1] == ClientDone(0, "", 10)
+
+
 def test_an_empty_queue(bench: Any) -> None:
     Spool(bench, [])
     assert bench.ask(bench.connect(), ClientShowQueue(0)) == [ClientDone(0, "", 0)]

@@ -4,6 +4,7 @@ import asyncio
 import struct
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import dns.flags
@@ -14,7 +15,10 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 
+from smtpd.lookup.resolver import Hosts, ResolveError, Resolver
 from smtpd.mproc.loop import new_loop
+
+Run = Callable[[Any], Any]
 
 # What a name may answer in place of records.
 NXDOMAIN = "NXDOMAIN"
@@ -135,3 +139,38 @@ def dns_server(loop: asyncio.AbstractEventLoop) -> Iterator[DnsServer]:
     server.transport.close()
     listening.close()
     loop.run_until_complete(asyncio.sleep(0.001))
+
+
+HOSTS = """\
+# comment
+127.0.0.1   localhost localhost.localdomain # and more
+::1         localhost ip6-localhost
+192.0.2.77  Printer.example  printer
+999.1.1.1   broken
+2001:0db8:0:0::5 six
+192.0.2.78
+fe80::1%lo  scoped
+"""
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Hosts:
+    path = tmp_path / "hosts"
+    path.write_text(HOSTS)
+    return Hosts(path)
+
+
+@pytest.fixture
+def resolver(dns_server: DnsServer, hosts: Hosts) -> Resolver:
+    return Resolver(hosts, nameservers=["127.0.0.1"], port=dns_server.port)
+
+
+def failure(run: Run, question: Any) -> ResolveError:
+    with pytest.raises(ResolveError) as caught:
+        run(question)
+    assert str(caught.value).isprintable()
+    return caught.value
+
+
+def temporary(run: Run, question: Any) -> bool:
+    return failure(run, question).temporary

@@ -1,6 +1,5 @@
 """smtpd/lookup/expansion.py: what recipients lead to, after OpenSMTPD's lka_session.c and forward(5)."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -8,150 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smtpd.config.model import Config, Criterion, LocalAction, QueueSettings, RelayAction, Rule, SmtpSettings
+from smtpd.config.model import Criterion, LocalAction, RelayAction, Rule
 from smtpd.lookup.expansion import (
     DEPTH_MAX,
     NODES_MAX,
     OK,
     PERMFAIL,
     TEMPFAIL,
-    Expander,
-    ForwardRefused,
-    Outcome,
-    UserInfo,
 )
-from smtpd.lookup.rules import Rules, TableTempfail
 from smtpd.lookup.steps import GaveUp, Repeated, Tried, Walked
-from smtpd.mail.address import MailAddress, parse
+from smtpd.mail.address import MailAddress
 from smtpd.mail.envelope import FLAG_INTERNAL, Envelope
-from smtpd.protocol.aliases import Recipient, parse_line
+from smtpd.protocol.aliases import Recipient
 
-BASE = Envelope(
-    evpid=0xABCDEF0100000000,
-    type="",
-    sender=MailAddress("sender", "from.example"),
-    hostname="client.example",
-    sockaddr="192.0.2.1",
-)
-
-INVALID = "550 Invalid recipient"
-LATER = "451 Temporary failure"
-LIST_INVALID = "524 5.2.4 Mailing list expansion problem"
-LIST_LATER = "424 4.2.4 Mailing list expansion problem"
-
-
-class World:
-    """Tables, users and files of a test; "!" as a value is a temporary failure.
-
-    The action is chosen by the recipient's domain: `actions` by domain.
-    """
-
-    def __init__(
-        self,
-        actions: dict[str, LocalAction | RelayAction] | None = None,
-        *,
-        aliases: dict[str, str] | None = None,
-        users: str | dict[str, int] = "",
-        forwards: dict[str, str] | None = None,
-        includes: dict[str, str] | None = None,
-        rules: tuple[Rule, ...] | None = None,
-        delimiter: str = "+",
-    ) -> None:
-        self.aliases = aliases or {}
-        uids = users if isinstance(users, dict) else dict.fromkeys(users.split(), 1000)
-        self.users = {name: UserInfo(name, uid, 100, f"/home/{name}") for name, uid in uids.items()}
-        self.forwards = forwards or {}
-        self.includes = includes or {}
-        self.asked: list[tuple[str, str]] = []
-        by_domain = actions or {"here.example": LocalAction(name="local", method="maildir", alias="aliases")}
-        self.config = Config(
-            actions={action.name: action for action in by_domain.values()},
-            rules=rules
-            if rules is not None
-            else tuple(
-                Rule(criteria=(Criterion("for-domain", False, domain),), action=action.name)
-                for domain, action in by_domain.items()
-            ),
-            smtp=SmtpSettings(sub_addr_delim=delimiter),
-            queue=QueueSettings(ttl=345),
-        )
-        self.told: list[Any] = []
-
-    # the tables
-
-    async def match(self, table: str, service: str, key: str) -> bool:
-        self.asked.append((table, key))
-        if table == "!":
-            raise TableTempfail(table)
-        return table in (key, "*")
-
-    async def alias(self, table: str, key: str) -> list[Recipient] | None:
-        self.asked.append((table, key))
-        await asyncio.sleep(0)
-        line = self.aliases.get(key)
-        if line == "!":
-            raise TableTempfail(f"{table}: {key}")
-        return None if line is None else parse_line(line)
-
-    async def user(self, table: str, name: str) -> UserInfo | None:
-        self.asked.append((table, name))
-        if name == "down":
-            raise TableTempfail("nobody answers")
-        return self.users.get(name)
-
-    # the files
-
-    async def read_forward(self, user: UserInfo) -> list[Recipient] | None:
-        line = self.forwards.get(user.username)
-        if line == "!":
-            raise TableTempfail(".forward")
-        if line == "insecure":
-            raise ForwardRefused(user.username)
-        return None if line is None else [r for part in line.split("\n") for r in parse_line(part)]
-
-    def read_include(self, path: str) -> list[Recipient]:
-        return parse_line(self.includes.get(path, ""))
-
-    def expand(self, rcpt: str, **fields: Any) -> Outcome:
-        forwards = type("Forwards", (), {"read": lambda _self, user, msgid: self.read_forward(user)})()
-        includes = type("Includes", (), {"read": lambda _self, path: self.read_include(path)})()
-        expander = Expander(self.config, Rules(self.config, self), self, forwards, includes)
-        address = parse(rcpt)
-        envelope = BASE._replace(rcpt=address, dest=address, **fields)
-        return asyncio.run(expander.expand(envelope, False, self.told.append))
-
-
-def whom(outcome: Outcome) -> list[str]:
-    """The envelopes in short: user, "+" tag, command, or the address for a relay."""
-    assert (outcome.status, outcome.reply) == (OK, ""), outcome
-    shown = []
-    for envelope in outcome.envelopes:
-        if envelope.type == "mta":
-            shown.append(f"-> {envelope.dest}")
-        elif envelope.mda_exec:
-            shown.append(f"{envelope.mda_user} | {envelope.mda_exec}")
-        else:
-            tag = f"+{envelope.mda_subaddress}" if envelope.mda_subaddress else ""
-            shown.append(f"{envelope.mda_user}{tag}")
-    return shown
-
-
-def failed(outcome: Outcome) -> tuple[str, str]:
-    assert outcome.envelopes == [] and outcome.status != OK
-    return outcome.status, outcome.reply
-
-
-RELAY = RelayAction(name="relay")
-
-
-def local(**fields: Any) -> LocalAction:
-    return LocalAction(**({"name": "local", "method": "maildir", "alias": "aliases"} | fields))
-
-
-def here(**fields: Any) -> dict[str, LocalAction | RelayAction]:
-    """A local action for here.example, and a relay for the rest of the world."""
-    return {"here.example": local(**fields), "*": RELAY}
-
+from .world import BASE, INVALID, LATER, LIST_INVALID, LIST_LATER, RELAY, World, failed, here, whom
 
 # users and relays
 
@@ -418,113 +287,6 @@ def test_virtual_to_elsewhere() -> None:
     assert failed(world.expand("x@here.example")) == (PERMFAIL, "550 no")
     world.aliases["x@here.example"] = "y@far.example"
     assert whom(world.expand("x@here.example")) == ["-> y@far.example"]
-
-
-# .forward
-
-
-@pytest.mark.parametrize(
-    ("forward", "expected"),
-    [
-        (None, ["alice"]),
-        ("", ["alice"]),
-        ("bob", ["bob"]),
-        ("alice", ["alice"]),
-        ("\\alice", ["alice"]),
-        ("\\alice, bob", ["alice", "bob"]),
-        ("bob\nx@far.example", ["bob", "-> x@far.example"]),
-        ("|prog -x, /home/alice/box", [
-            "alice | prog -x", "alice | /usr/libexec/smtpd/mail.mboxfile -f %{mbox.from} /home/alice/box",
-        ]),
-        (":include:/list, bob", ["bob"]),  # included files are for aliases alone
-        (":include:/list", None),
-    ],
-)  # fmt: skip
-def test_forward(forward: str | None, expected: list[str] | None) -> None:
-    forwards = {} if forward is None else {"alice": forward}
-    world = World(here(), users="alice bob", forwards=forwards, includes={"/list": "eve"})
-    outcome = world.expand("alice@here.example")
-    if expected is None:
-        assert failed(outcome) == (PERMFAIL, LIST_INVALID)
-    else:
-        assert whom(outcome) == expected
-
-
-def test_forward_keeps_no_subaddress() -> None:
-    """What is forwarded to oneself comes without it, as in OpenSMTPD."""
-    assert whom(World(users="alice", forwards={"alice": "alice"}).expand("alice+x@here.example")) == ["alice"]
-    assert whom(World(users="alice").expand("alice+x@here.example")) == ["alice+x"]
-
-
-def test_forward_of_each_in_turn() -> None:
-    world = World(users="a b c", forwards={"a": "b", "b": "c", "c": "a, c"})
-    assert whom(world.expand("a@here.example")) == ["c"]
-
-
-@pytest.mark.parametrize(
-    ("forward", "expected"), [("!", (TEMPFAIL, LIST_LATER)), ("insecure", (PERMFAIL, LIST_INVALID))]
-)
-def test_forward_that_cannot_be_used(forward: str, expected: tuple[str, str]) -> None:
-    assert failed(World(users="alice", forwards={"alice": forward}).expand("alice@here.example")) == expected
-
-
-def test_forward_loops_end() -> None:
-    world = World(users="a b", forwards={"a": "b@here.example", "b": "a@here.example"})
-    assert failed(world.expand("a@here.example")) == (PERMFAIL, LIST_INVALID)
-    world = World(users="a b", forwards={"a": "b", "b": "a"})
-    assert failed(world.expand("a@here.example")) == (PERMFAIL, LIST_INVALID)
-
-
-@pytest.mark.parametrize("what", ["|prog", "/root/box"])
-def test_nothing_runs_as_root(what: str) -> None:
-    world = World(users={"root": 0}, forwards={"root": what})
-    assert failed(world.expand("root@here.example")) == (TEMPFAIL, LATER)
-    assert whom(World(users={"root": 0}).expand("root@here.example")) == [
-        "root"
-    ]  # its own mail is pony's matter
-    world = World(users={"root": 0, "alice": 1000}, forwards={"root": "alice", "alice": what})
-    assert whom(world.expand("root@here.example"))[0].startswith("alice | ")
-
-
-def test_the_same_command_of_two_users() -> None:
-    world = World(aliases={"a": "u, v"}, users="u v", forwards={"u": "|prog, |prog", "v": "|prog"})
-    assert whom(world.expand("a@here.example")) == ["u | prog", "v | prog"]
-
-
-@pytest.mark.parametrize(
-    ("method", "forward", "expected"),
-    [
-        ("forward-only", None, (TEMPFAIL, LIST_LATER)),
-        ("forward-only", "", (TEMPFAIL, LIST_LATER)),
-        ("forward-only", "|prog", (TEMPFAIL, LATER)),
-        ("forward-only", "/file", (TEMPFAIL, LATER)),
-        ("forward-only", "error:550 no", (TEMPFAIL, LATER)),
-        ("forward-only", "x@far.example", ["-> x@far.example"]),
-        ("forward-only", "alice", ["alice"]),
-        ("expand-only", None, (PERMFAIL, LIST_INVALID)),
-        ("expand-only", "", (PERMFAIL, LIST_INVALID)),
-        ("expand-only", "|prog", ["alice | prog"]),
-        ("expand-only", "error:550 no", (PERMFAIL, "550 no")),
-        ("expand-only", "x@far.example", ["-> x@far.example"]),
-    ],
-)
-def test_actions_without_a_delivery(method: str, forward: str | None, expected: Any) -> None:
-    forwards = {} if forward is None else {"alice": forward}
-    outcome = World(here(method=method), users="alice", forwards=forwards).expand("alice@here.example")
-    assert (whom(outcome) if isinstance(expected, list) else failed(outcome)) == expected
-
-
-def test_delivery_as_somebody_else() -> None:
-    """Other users' .forward files do not count then, that user's own does."""
-    world = World(here(user="vmail"), users="alice vmail", forwards={"alice": "bob", "vmail": "alice+x"})
-    assert whom(world.expand("alice@here.example")) == ["alice"]
-    assert whom(world.expand("vmail@here.example")) == ["alice+x"]
-
-
-def test_userbase() -> None:
-    world = World(here(userbase="people"), users="alice")
-    world.expand("alice@here.example")
-    assert ("people", "alice") in world.asked
 
 
 # bounds

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from smtpd.config.dump import Texts
 from smtpd.config.model import Config, Criterion, LocalAction, Place, RelayAction, Rule, Table
-from smtpd.lookup import report as report_module
 from smtpd.lookup.expansion import UserInfo
 from smtpd.lookup.report import (
     BYTES_MAX,
@@ -167,14 +167,14 @@ def test_giving_up() -> None:
     ],
 )
 def test_what_is_planned(action: str, expected: tuple[str, ...]) -> None:
-    plan = planned(CONFIG, ENVELOPE._replace(dispatcher=action), ALICE)
+    plan = planned(CONFIG, Texts(CONFIG), ENVELOPE._replace(dispatcher=action), ALICE)
     assert (plan.method, plan.user, plan.command, plan.wrapper) == expected
     assert (plan.type, plan.action, plan.dest) == ("mda", action, "alice+x@here.example")
 
 
 def test_a_command_of_an_alias_is_planned_instead_of_the_actions() -> None:
     envelope = ENVELOPE._replace(dispatcher="maildir", mda_user="_smtpd", mda_exec="box -f %{mbox.from} ~/x")
-    plan = planned(CONFIG, envelope, None)
+    plan = planned(CONFIG, Texts(CONFIG), envelope, None)
     assert (plan.method, plan.user, plan.command) == ("mda", "_smtpd", "box -f s@from.example ~/x")
 
 
@@ -185,7 +185,7 @@ def test_envelopes_count_only_when_it_succeeds() -> None:
     sent.report.plan({})
     sent.report.flush()
     assert sent.steps[-1].recipient == 1
-    assert sent.steps[-1].envelope == planned(CONFIG, envelope, None)
+    assert sent.steps[-1].envelope == planned(CONFIG, Texts(CONFIG), envelope, None)
 
 
 def test_bound_of_steps() -> None:
@@ -227,9 +227,9 @@ def test_bound_of_envelopes() -> None:
 
 
 def test_long_texts_are_cut_and_frames_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Texts, "rule", lambda self, rule: "\udc80" * 9000)
+    monkeypatch.setattr(Texts, "criterion", lambda self, criterion: "ä" * 9000)
     sent = Sent()
-    monkeypatch.setattr(report_module, "rule_text", lambda config, rule: "\udc80" * 9000)
-    monkeypatch.setattr(report_module, "criterion_text", lambda config, criterion: "ä" * 9000)
     for number in range(40):
         sent.tell(Tried(number, RULE, "tempfail", RULE.criteria[1], "x" * 9000))
         sent.tell(Asked("s" * 9000, "alias", "k" * 9000, "found", "v" * 9000))

@@ -10,6 +10,14 @@ import pytest
 from imsg import Channel
 from imsg.message import Kind
 from smtpd.messages.catalogue import CATALOGUE
+from smtpd.messages.pony_queue import (
+    CommitMessage,
+    CreateMessage,
+    IncomingOpened,
+    MessageCreated,
+    OpenIncoming,
+    RollbackMessage,
+)
 from smtpd.mproc.dispatch import handlers_of, handles, replies
 from smtpd.mproc.loop import new_loop
 from smtpd.mproc.peer import Peer
@@ -163,3 +171,57 @@ def make_link(loop: asyncio.AbstractEventLoop) -> Iterator[Callable[..., Link]]:
 @pytest.fixture
 def link(make_link: Callable[..., Link]) -> Link:
     return make_link()
+
+
+class Incoming:
+    """Some of queue's handlers, each answering in another way."""
+
+    def __init__(self) -> None:
+        self.got: list[Any] = []
+        self.held: list[tuple[Peer, int]] = []
+        self.release = asyncio.Event()
+
+    @handles(CreateMessage)
+    def create_message(self, peer: Peer, reqid: int, message: CreateMessage) -> MessageCreated:
+        """At once."""
+        self.got.append(message)
+        return MessageCreated(reqid, message.session & 0xFFFF)
+
+    @handles(CommitMessage)
+    def commit_message(self, peer: Peer, reqid: int, message: CommitMessage) -> None:
+        """Later, by `send`."""
+        self.held.append((peer, reqid))
+
+    @handles(OpenIncoming)
+    async def open_incoming(self, peer: Peer, reqid: int, message: OpenIncoming) -> IncomingOpened | None:
+        """As a coroutine; message 1 gets a descriptor."""
+        await self.release.wait()
+        if message.msgid == 1:
+            reading, writing = os.pipe()
+            os.close(reading)
+            peer.send(IncomingOpened(reqid, ""), writing)
+            return None
+        return IncomingOpened(reqid, "no such message")
+
+    @handles(RollbackMessage)
+    def rollback_message(self, peer: Peer, message: RollbackMessage) -> None:
+        """Never answered."""
+        self.got.append(message)
+
+
+@pytest.fixture
+def incoming(link: Link) -> Incoming:
+    part = Incoming()
+    link.in_queue.add(part)
+    return part
+
+
+def reader_gone(writing: int) -> bool:
+    """Whether every read end of a pipe is closed; closes the write end."""
+    try:
+        os.write(writing, b"x")
+    except BrokenPipeError:
+        return True
+    finally:
+        os.close(writing)
+    return False

@@ -41,6 +41,8 @@ pytestmark = pytest.mark.usefixtures("no_leak")
 UID, GID = 65534, 65533
 
 
+AS_ROOT = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="only root can switch users")]
+
 need_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can chroot and switch users")
 
 
@@ -248,8 +250,8 @@ def test_another_catalogue(start: Callable[..., Child], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"\xff" * 64, b"\x00" * 64, b"\x05\x01\x00\x00\x10\x00\x00\x00" + bytes(8)],
-    ids=["ones", "zeros", "no payload"],
+    [b"\xff" * 64, b"\x05\x01\x00\x00\x10\x00\x00\x00" + bytes(8)],
+    ids=["no frame", "no payload"],
 )
 def test_garbage(start: Callable[..., Child], data: bytes) -> None:
     child = start()
@@ -258,7 +260,7 @@ def test_garbage(start: Callable[..., Child], data: bytes) -> None:
     assert re.fullmatch(r"\S+ lookup: fatal: setup: .*\n", child.said())
 
 
-@pytest.mark.parametrize("message", [Begin([]), SetupComplete(), ChildReady()], ids=repr)
+@pytest.mark.parametrize("message", [SetupComplete(), ChildReady()], ids=repr)
 def test_the_wrong_message(start: Callable[..., Child], message: Any) -> None:
     child = start()
     child.tell(message)
@@ -283,7 +285,7 @@ def test_a_configuration_that_is_none(start: Callable[..., Child], tmp_path: Pat
     assert all(" lookup: fatal: " in line for line in said.splitlines())
 
 
-@pytest.mark.parametrize("uid", [-1, pytest.param(UID, marks=[pytest.mark.root, need_root])])
+@pytest.mark.parametrize("uid", [-1, pytest.param(UID, marks=AS_ROOT)])
 def test_a_root_that_is_not_there(start: Callable[..., Child], tmp_path: Path, uid: int) -> None:
     child = start()
     child.set_up(str(tmp_path / "nowhere"), uid, uid)
@@ -309,7 +311,7 @@ def test_stopped_in_the_same_breath(start: Callable[..., Child], tmp_path: Path)
     assert child.status() == 0 and child.said() == ""
 
 
-@pytest.mark.parametrize("value", [None, "", "x", "-1", "0", "987654"])
+@pytest.mark.parametrize("value", [None, "x", "987654"])
 def test_started_by_hand(value: str | None) -> None:
     variables = environment() | ({} if value is None else {DESCRIPTOR_VARIABLE: value})
     done = subprocess.run(
@@ -370,7 +372,7 @@ def script(start_body: str) -> str:
     return SCRIPT.replace("{start}", start_body)
 
 
-@pytest.mark.parametrize("uid", [-1, pytest.param(UID, marks=[pytest.mark.root, need_root])])
+@pytest.mark.parametrize("uid", [-1, pytest.param(UID, marks=AS_ROOT)])
 def test_no_imports_after_the_drop(start: Callable[..., Child], tmp_path: Path, uid: int) -> None:
     """Not in chroot, nor where all files are still in reach; modules that are there stay usable."""
     tmp_path.chmod(0o755)
@@ -400,8 +402,10 @@ def test_no_imports_after_the_drop(start: Callable[..., Child], tmp_path: Path, 
     ]
 
 
-@pytest.mark.parametrize("uid", [-1, pytest.param(UID, marks=[pytest.mark.root, need_root])])
-@pytest.mark.parametrize("where", ["start", "begin", "task", "stop"])
+@pytest.mark.parametrize(
+    ("where", "uid"),
+    [("start", -1), ("stop", -1), *(pytest.param(where, UID, marks=AS_ROOT) for where in ("begin", "task"))],
+)
 def test_a_fault_is_told_whole(start: Callable[..., Child], tmp_path: Path, uid: int, where: str) -> None:
     """In an empty root there are no sources to quote, and nothing to import for it."""
     tmp_path.chmod(0o755)

@@ -152,6 +152,7 @@ class Family:
         self.parent.interfaces.close()
         self.parent.offline.close()
         self.parent.deliveries.close()
+        self.parent.table_programs.close()
         self.parent._control.close()
         os.close(self.parent.ring.fd)
         self.loop.close()

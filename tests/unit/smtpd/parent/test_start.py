@@ -142,6 +142,34 @@ def test_where_the_log_goes(
     assert Parent.made[0].fields["log_to"] == expected
 
 
+# checking only
+
+
+def test_checking_prints_the_configuration_when_asked_to(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    path = tmp_path / "test.conf"
+    path.write_bytes(
+        b'queue encryption "0123456789abcdef0123456789abcdef"\nmatch mail-from "\xff\xfe" for any reject\n'
+    )
+    options = main_module._arguments().parse_args(["-n", "-v", "-f", str(path)])
+    assert main(options) == 0
+    out, err = capfdbinary.readouterr()
+    assert err == b"configuration OK\n"
+    assert b'match from local for any mail-from "\xff\xfe" reject\n' in out
+    assert b"0123456789abcdef" not in out and Parent.made == []
+    path.write_bytes(out)
+    assert main(options) == 0
+    assert capfdbinary.readouterr().out == out
+
+
+def test_listeners_on_interfaces_are_followed(start: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+    path = tmp_path / "test.conf"
+    path.write_text(path.read_text().replace("listen on 127.0.0.1", "listen on lo inet4"))
+    assert start() == (0, "")
+    assert Parent.made[0].fields["following"] == {0}
+
+
 # what an operator has to mend
 
 
@@ -281,3 +309,22 @@ def test_options_of_the_command_line_are_those_used_here() -> None:
     assert isinstance(options, argparse.Namespace)
     used = {"file", "state", "macros", "check", "verbose", "debug", "foreground", "traces", "paused"}
     assert used <= set(vars(options))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            FileNotFoundError(2, "No such file or directory", "/nowhere"),
+            "/nowhere: No such file or directory",
+        ),
+        (
+            OSError(98, "cannot listen on 127.0.0.1:25: Address already in use"),
+            "cannot listen on 127.0.0.1:25: Address already in use",
+        ),
+        (OSError("another daemon is listening there"), "another daemon is listening there"),
+        (StartError("not empty"), "not empty"),
+    ],
+)
+def test_the_reason_of_a_failed_start(error: Exception, said: str) -> None:
+    assert start_module.reason(error) == said

@@ -11,7 +11,7 @@ import pytest
 
 from smtpd.config.model import Config, Listener
 from smtpd.messages.control_pony import PauseSmtp, ResumeSmtp
-from smtpd.messages.parent_pony import ListenSocket
+from smtpd.messages.parent_pony import CloseListenSocket, ListenSocket
 from smtpd.messages.pony_lookup import ReverseName, ReverseNameFound
 from smtpd.mproc.dispatch import handlers_of
 from smtpd.pony import smtp_in
@@ -76,6 +76,41 @@ def test_a_listener_that_comes_later(bench: Any) -> None:
     bench.listen()
     bench.run()
     bench.greeted()
+
+
+def test_an_address_that_goes(bench: Any) -> None:
+    stays = bench.where
+    before = bench.greeted()
+    bench.smtp_in.listen_socket(None, ListenSocket(0, "127.0.0.1:2525"), _listening(bench))
+    bench.run()
+    session = bench.greeted()
+    bench.smtp_in.close_listen_socket(None, CloseListenSocket("127.0.0.1:2525"))
+    bench.smtp_in.close_listen_socket(None, CloseListenSocket("127.0.0.1:2525"))
+    bench.smtp_in.close_listen_socket(None, CloseListenSocket("192.0.2.1:25"))
+    bench.run()
+    with pytest.raises(ConnectionRefusedError):
+        bench.connect()
+    assert bench.say(session, b"NOOP\r\n") == bench.say(before, b"NOOP\r\n") == b"250 2.0.0 Ok\r\n"
+    assert len(bench.smtp_in.listeners) == len(bench.smtp_in._settings) == 1
+    bench.where = stays
+    bench.greeted()
+
+
+def _listening(bench: Any) -> int:
+    """The descriptor of another address, where clients go from now on."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    bench.where = listening.getsockname()
+    return listening.detach()
+
+
+def test_an_address_goes_while_smtp_is_paused(bench: Any) -> None:
+    bench.smtp_in.pause_smtp(None, PauseSmtp())
+    bench.smtp_in.close_listen_socket(None, CloseListenSocket("127.0.0.1"))
+    bench.smtp_in.resume_smtp(None, ResumeSmtp())
+    bench.run()
+    assert bench.smtp_in.listeners == []
+    with pytest.raises(ConnectionRefusedError):
+        bench.connect()
 
 
 def test_stop(bench: Any) -> None:
@@ -186,4 +221,5 @@ def test_most_sessions() -> None:
 
 
 def test_messages_handled() -> None:
-    assert set(handlers_of(SmtpIn).values()) == {"listen_socket", "pause_smtp", "resume_smtp"}
+    handled = {"listen_socket", "close_listen_socket", "pause_smtp", "resume_smtp"}
+    assert set(handlers_of(SmtpIn).values()) == handled

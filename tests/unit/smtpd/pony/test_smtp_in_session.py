@@ -53,7 +53,7 @@ def test_one_mail(bench: Any, tmp_path: Path) -> None:
     assert opened == pony_queue.OpenIncoming(1)
     assert committed == pony_queue.CommitMessage(1)
     reverse, expand = bench.lookup.heard
-    assert reverse == pony_lookup.ReverseName("127.0.0.1")
+    assert reverse == pony_lookup.ReverseName("127.0.0.1", created.session)
     assert (expand.session, expand.listener, expand.tls) == (created.session, 0, False)
     assert expand.envelope.tag == "T"
     assert expand.envelope.sockaddr == "127.0.0.1"

@@ -277,11 +277,13 @@ def test_any_text_is_a_network_or_none(text: str) -> None:
     assert find("netaddr", [text, "192.0.2.1"], "192.0.2.1") is not None
 
 
+RESOLV = ctypes.CDLL(ctypes.util.find_library("resolv") or None)
+
+
 def system_network(text: str) -> tuple[str, int] | None:
     """What inet_net_pton(3) of this machine says."""
-    library = ctypes.CDLL(ctypes.util.find_library("resolv") or None)
     buffer = ctypes.create_string_buffer(4)
-    bits = library.inet_net_pton(socket.AF_INET, text.encode(), buffer, 4)
+    bits = RESOLV.inet_net_pton(socket.AF_INET, text.encode(), buffer, 4)
     return None if bits < 0 else (socket.inet_ntoa(buffer.raw), bits)
 
 

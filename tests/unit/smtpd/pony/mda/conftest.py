@@ -75,6 +75,7 @@ class FakeProcess:
         self.config = config
         self.log = FakeLog()
         self.stat = Stat()
+        self.recorder = None
         self.peers = {name: FakePeer(loop, name) for name in ("parent", "lookup", "queue", "control")}
 
     def peer(self, name: str, instance: int = 0) -> FakePeer:

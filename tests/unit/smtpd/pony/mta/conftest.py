@@ -3,13 +3,26 @@
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from smtpd.config.model import Config
+from smtpd.config.model import Config, MtaLimits, RelayAction
+from smtpd.mail.address import MailAddress
+from smtpd.mail.envelope import Envelope
+from smtpd.messages.pony_lookup import FindHost, FindInTable, FoundInTable, HostsFound
+from smtpd.messages.pony_queue import (
+    DeliveryOk,
+    DeliveryPermfail,
+    DeliveryTempfail,
+    MessageOpened,
+    OpenMessage,
+    RelayMta,
+)
 from smtpd.mproc.loop import new_loop
 from smtpd.mproc.stat import Stat
+from smtpd.pony.mta.mta import Mta
 
 
 class FakeLog:
@@ -216,6 +229,81 @@ class FakeProcess:
         self.loop.run_until_complete(asyncio.sleep(seconds))
 
 
+CONTENT = b"Subject: hi\n\nbody\n.dot\n"
+FAST = MtaLimits(conndelay_route=0, conndelay_relay=0, discdelay_route=0)
+CONFIG = Config(
+    hostname="client.example",
+    actions={
+        "smart": RelayAction(name="smart", host="<dynamic:0>"),
+        "domain": RelayAction(name="domain", host="domains", host_is_domain=True),
+        "direct": RelayAction(name="direct"),
+        "helo": RelayAction(name="helo", host="<dynamic:0>", helo="other.example", mail_from="@list.example"),
+        "tls": RelayAction(name="tls", host="<dynamic:0>", tls=True),
+        "src": RelayAction(name="src", host="<dynamic:0>", src="sources", helo_src="names"),
+        "backup": RelayAction(name="backup", backup=True, backup_mx="mx2.example"),
+    },
+    mta_limits={"default": FAST},
+    generation=3,
+)
+
+
+class Relaying:
+    """A part with a whole world around it."""
+
+    def __init__(self, process: Any) -> None:
+        self.process = process
+        self.queue, self.lookup = process.peer("queue"), process.peer("lookup")
+        self.queue.answers[OpenMessage] = self.open_message
+        self.lookup.answers[FindInTable] = lambda request: FoundInTable(
+            1, "ok", self.tables[request.table].pop(0)
+        )
+        self.lookup.answers[FindHost] = lambda request: HostsFound(1, "none", "no such host", False, [])
+        self.tables: dict[str, list[str]] = {"<dynamic:0>": []}
+        self.contents: dict[int, bytes] = {}
+        self.msgid = 0
+        self.mta = Mta(process)
+
+    def open_message(self, request: OpenMessage) -> tuple[MessageOpened, int]:
+        fd = os.memfd_create("message")
+        os.write(fd, self.contents.get(request.msgid, CONTENT))
+        return MessageOpened(1, ""), fd
+
+    def smart(self, host: Any, times: int = 1000) -> None:
+        self.tables["<dynamic:0>"] = [f"smtp://127.0.0.1:{host.port}"] * times
+
+    def relay(self, *rcpts: str, dispatcher: str = "smart", **fields: Any) -> list[int]:
+        """One message; its evpids."""
+        self.msgid += 1
+        evpids = []
+        for number, rcpt in enumerate(rcpts or ("b@y.example",), 1):
+            user, _, domain = rcpt.partition("@")
+            address = MailAddress(user, domain)
+            envelope = Envelope(self.msgid << 32 | number, "mta", dispatcher)._replace(
+                sender=MailAddress("a", "x.example"), rcpt=address, dest=address
+            )
+            self.mta.relay_mta(self.queue, RelayMta(envelope._replace(**fields)))
+            evpids.append(envelope.evpid)
+        return evpids
+
+    def results(self) -> list[Any]:
+        return [m for m in self.queue.sent if isinstance(m, DeliveryOk | DeliveryTempfail | DeliveryPermfail)]
+
+    def wait(self, number: int = 1) -> list[Any]:
+        """So many results; forgets them."""
+        self.process.run_until(lambda: len(self.results()) >= number)
+        results = self.results()
+        self.queue.sent.clear()
+        return results
+
+    @property
+    def lines(self) -> list[str]:
+        return self.process.log.lines  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self.process.loop.run_until_complete(self.mta.stop())
+        assert self.process.stat.get("mta.session") == 0
+
+
 @pytest.fixture
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
     """A loop of ours; what its exception handler was told fails the test."""
@@ -252,3 +340,24 @@ def make_host(loop: asyncio.AbstractEventLoop) -> Iterator[Callable[..., Host]]:
     yield make
     for host in made:
         host.close()
+
+
+@pytest.fixture
+def make_bench(make_process: Callable[[Config], FakeProcess]) -> Iterator[Callable[..., Relaying]]:
+    """An Mta and what it works for; the arguments are limits."""
+    made: list[Relaying] = []
+
+    def make(**limits: Any) -> Relaying:
+        config = replace(CONFIG, mta_limits={"default": replace(FAST, **limits)})
+        made.append(Relaying(make_process(config)))
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.close()
+
+
+@pytest.fixture
+def bench(make_bench: Callable[..., Relaying]) -> Relaying:
+    """One without delays."""
+    return make_bench()

@@ -1,0 +1,138 @@
+"""capture: the messages between the processes into a pcapng file, for Wireshark or for `show flow`.
+
+`smtpctl capture | wireshark -k -i -` shows them live; tools/dissector writes the plugin that decodes them.
+JSON, at the end: {"done": true, "number": N, "lost": N, "bytes": N, "reason": "..."}, on standard error if
+the capture goes to standard output.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+from ..invocation import Invocation
+from ..matching import Option, Parameter
+from ..see import filters
+from ..see.filters import Selection
+from ..see.joining import Joiner
+from ..see.limits import LIMITS, Limits
+from ..see.pcapng import CaptureWriter
+from ..see.seen import OUT, Seen
+from ..see.watching import Watching
+from .selection import BadFilter
+
+OPTIONS = (
+    *filters.OPTIONS,
+    *LIMITS,
+    Option("handlers", "", "also when each handler ran, and for how long (show flow --perfetto shows it)"),
+)
+DEFAULT_COUNT = 1_000_000
+DEFAULT_SECONDS = 3600
+
+
+def capture(invocation: Invocation, parameters: Sequence[Parameter], options: Mapping[str, str]) -> int:
+    """capture [-w FILE]: "-" and nothing mean standard output."""
+    path = parameters[0].value if parameters else "-"
+    if path == "-" and sys.stdout.isatty():
+        raise BadFilter("a capture is not for a terminal: -w FILE, or a pipe to wireshark -k -i -")
+    selection = Selection(options)
+    limits = Limits(options, count=DEFAULT_COUNT, seconds=DEFAULT_SECONDS)
+    kinds = () if "mail" in options else filters.wanted_kinds(options)
+    with contextlib.ExitStack() as opened:
+        watching = opened.enter_context(
+            Watching(invocation.places.socket, kinds, handlers="handlers" in options, seconds=limits.seconds)
+        )
+        file = opened.enter_context(_open(path))
+        writing = Writing(CaptureWriter(file), None if _everything(options) else selection)
+        reason = "interrupted"
+        with contextlib.suppress(KeyboardInterrupt):
+            reason = _run(watching, writing, limits, file)
+        lost = watching.lost
+        writing.writer.finish(lost)
+        file.flush()
+    summary = {"done": True, "number": writing.writer.number, "lost": lost, "reason": reason}
+    if path == "-":
+        invocation.output.complain(json.dumps(summary) if invocation.output.as_json else _say(summary))
+    elif invocation.output.as_json:
+        invocation.output.row("", summary)
+    else:
+        invocation.output.text(_say(summary))
+    return 0
+
+
+def _say(summary: Mapping[str, object]) -> str:
+    missed = f", {summary['lost']} missed" if summary["lost"] else ""
+    return f"{summary['number']} packets{missed}; ended: {summary['reason']}"
+
+
+def _everything(options: Mapping[str, str]) -> bool:
+    """Whether no filter needs to look into messages."""
+    return not any(option.name in options for option in filters.OPTIONS)
+
+
+def _open(path: str) -> IO[bytes]:
+    if path == "-":
+        return os.fdopen(os.dup(sys.stdout.fileno()), "wb", 1 << 16)
+    try:
+        # what is captured is not for everybody
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise BadFilter(f"{path}: {error.strerror}") from None
+    return os.fdopen(fd, "wb", 1 << 18)
+
+
+def _run(watching: Watching, writing: "Writing", limits: Limits, file: IO[bytes]) -> str:
+    """Until it is over; why it is."""
+    while True:
+        new = watching.look()
+        for seen in new:
+            writing.take(seen)
+            if limits.count and writing.writer.number >= limits.count:
+                return f"the limit of {limits.count} packets (--count=0 for none)"
+        if new:
+            file.flush()
+        if watching.over:
+            return watching.why or limits.why
+        if writing.over:
+            return "that mail is through"
+
+
+class Writing:
+    """Writes the sightings of the messages that a selection wants, or all."""
+
+    def __init__(self, writer: CaptureWriter, selection: Selection | None) -> None:
+        self.writer = writer
+        self._selection = selection
+        self._joiner = Joiner()
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is wanted."""
+        return self._selection is not None and self._selection.over
+
+    def take(self, seen: Seen) -> None:
+        """Write it, or what of the past it makes wanted."""
+        if self._selection is None:
+            self.writer.write(seen)
+            return
+        message = self._joiner.feed(seen)
+        if message is None:
+            return
+        for each in self._selection.select(message):
+            if each.sent is not None and each.received is not None:
+                self.writer.write(
+                    Seen(
+                        each.sent,
+                        each.sender,
+                        each.receiver,
+                        OUT,
+                        each.number,
+                        each.length,
+                        each.peerid,
+                        each.pid,
+                        None,
+                    )  # fmt: skip
+                )
+            self.writer.write(each.seen)

@@ -1,0 +1,17 @@
+"""The commands that look inside a running daemon, for the table of all."""
+
+from ..matching import Command
+from . import capture, crash, flow, recorder, watch
+
+COMMANDS = (
+    Command(
+        "trace <str>", watch.trace, "log what a subsystem does; its name or all; or watch imsg", watch.OPTIONS
+    ),
+    Command("capture", capture.capture, "the messages as pcapng to a pipe", capture.OPTIONS, own=True),
+    Command("capture -w <str>", capture.capture, "the same, into a file", capture.OPTIONS, own=True),
+    Command("show crash", crash.show_crash, "how a process died, the last time", crash.OPTIONS, own=True),
+    Command("show crash <str>", crash.show_crash, "the same out of this file", crash.OPTIONS, own=True),
+    Command("show flow <str>", flow.show_flow, "the way of a mail, or all", flow.OPTIONS, own=True),
+    Command("show recorder", recorder.show_recorder, "the last messages", recorder.OPTIONS, own=True),
+    Command("show recorder <str>", recorder.show_recorder, "those of a process", recorder.OPTIONS, own=True),
+)

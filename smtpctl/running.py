@@ -1,0 +1,96 @@
+"""One run of smtpctl: from the words of the command line to the exit status."""
+
+import os
+import sys
+
+from .client import ControlError
+from .commands.selection import BadFilter
+from .commands.table import TABLE
+from .invocation import Invocation
+from .matching import Match, NoMatch
+from .offline import OfflineError
+from .output import Output
+from .places import find_places
+
+_USAGE = "usage: smtpctl [--state DIR] [--json] command [argument ...]"
+_INTERRUPTED = 130
+
+
+class _Usage(Exception):
+    """The options before the command are wrong."""
+
+
+def run(words: list[str]) -> int:
+    """The exit status. 0: done; 1: the daemon did not do it; else one of sysexits.h."""
+    try:
+        words, state, as_json = _take_options(words)
+    except _Usage as error:
+        print(f"smtpctl: {error}\n{_USAGE}", file=sys.stderr)
+        return os.EX_USAGE
+    output = Output(as_json=as_json)
+    try:
+        match = TABLE.match(words)
+    except NoMatch as no_match:
+        return _explain(no_match, output)
+    invocation = Invocation(find_places(state, os.environ), output)
+    try:
+        status = _execute(match, invocation, output)
+        output.flush()
+    except BrokenPipeError:
+        # Whoever read has gone, `head` for one. What is still buffered must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return os.EX_IOERR
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    finally:
+        invocation.close()
+    return status
+
+
+def _execute(match: Match, invocation: Invocation, output: Output) -> int:
+    try:
+        return match.command.run(invocation, match.parameters, match.options)
+    except NoMatch as no_match:
+        return _explain(no_match, output)
+    except BadFilter as error:
+        output.complain(f"smtpctl: {error}")
+        return os.EX_USAGE
+    except (ControlError, OfflineError) as error:
+        if error.status == 1:
+            return output.failed(str(error))
+        if output.as_json:
+            output.failed(str(error))
+        output.complain(f"smtpctl: {error}")
+        return error.status
+
+
+def _explain(no_match: NoMatch, output: Output) -> int:
+    output.complain(f"smtpctl: {no_match.reason}")
+    if no_match.suggestions:
+        output.complain(f"did you mean: {', '.join(no_match.suggestions)}?")
+    output.complain("possibilities are:")
+    for possibility in no_match.possibilities:
+        output.complain(possibility)
+    return os.EX_USAGE
+
+
+def _take_options(words: list[str]) -> tuple[list[str], str | None, bool]:
+    """The words without --state DIR and --json, wherever these stand before a lone "--"; their values."""
+    left: list[str] = []
+    state: str | None = None
+    as_json = False
+    waiting = iter(words)
+    for word in waiting:
+        if word == "--":
+            left += [word, *waiting]
+        elif word == "--json":
+            as_json = True
+        elif word == "--state":
+            state = next(waiting, None)
+            if state is None:
+                raise _Usage("--state needs a folder")
+        elif word.startswith("--state="):
+            state = word.removeprefix("--state=")
+        else:
+            left.append(word)
+    return left, state, as_json

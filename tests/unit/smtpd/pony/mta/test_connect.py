@@ -1,0 +1,152 @@
+"""Connectors: when another connection is made, with a relay and an Mta that only keep books."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from smtpd.config.model import MtaLimits
+from smtpd.messages.pony_lookup import MxHost
+from smtpd.mproc.stat import Stat
+from smtpd.pony.mta import connect as module
+from smtpd.pony.mta.connect import Connector
+from smtpd.pony.mta.routing import NEVER, Domain, Route, Routing
+
+FREE = MtaLimits(conndelay_route=0, conndelay_relay=0, discdelay_route=0, maxconn_per_route=100)
+
+
+class Log:
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def info(self, text: str) -> None:
+        self.lines.append(text)
+
+
+class Mta:
+    """Collects the sessions it is asked for."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.log = Log()
+        self.routing = Routing(loop, self.log, Stat())  # type: ignore[arg-type]
+        self.stopping = False
+        self.begun: list[Route] = []
+
+    def new_session(self, connector: Connector, route: Route, mx: object) -> None:
+        route.new = False
+        self.begun.append(route)
+
+
+class Relay:
+    """A relay with as many tasks as a test says."""
+
+    def __init__(self, mta: Mta, limits: MtaLimits, tasks: int, addresses: list[str]) -> None:
+        self.mta = mta
+        self.limits = limits
+        self.tasks = dict.fromkeys(range(tasks))
+        self.idle: dict[Any, None] = {}
+        self.domain = Domain("y.example", False)
+        self.domain.mxs = mta.routing.mxs([MxHost(1, "mx", addresses)])
+        self.nconn = 0
+        self.ready = 0
+        self.lastconn = NEVER
+        self.backup_preference = None
+        self.failed = 0
+
+    def connector_failed(self) -> None:
+        self.failed += 1
+
+    def __str__(self) -> str:
+        return "[relay:y.example]"
+
+
+@pytest.fixture
+def make(loop: asyncio.AbstractEventLoop) -> Any:
+    mta = Mta(loop)
+
+    def make(limits: MtaLimits, tasks: int, addresses: tuple[str, ...] = ("192.0.2.1",)) -> Any:
+        relay = Relay(mta, limits, tasks, list(addresses))
+        return relay, Connector(relay, mta.routing.source("")), mta  # type: ignore[arg-type]
+
+    yield make
+    mta.routing.close()
+
+
+def test_no_more_than_there_is_work_for(make: Any) -> None:
+    for tasks, connections in ((0, 0), (1, 1), (2, 2), (3, 3), (6, 3), (8, 4), (20, 10)):
+        relay, connector, mta = make(FREE, tasks)
+        mta.begun.clear()
+        connector.connect()
+        assert len(mta.begun) == relay.nconn == connections, tasks
+        for route in mta.begun:
+            connector.collect(route)
+        assert relay.nconn == connector.nconn == relay.domain.nconn == 0
+
+
+def test_those_that_are_coming_count(make: Any) -> None:
+    relay, connector, mta = make(FREE, 2)
+    relay.idle = {"one": None, "two": None}
+    connector.connect()
+    assert mta.begun == []
+    relay.idle = {}
+    mta.stopping = True
+    connector.connect()
+    assert mta.begun == []
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "maxconn_per_host",
+        "maxconn_per_route",
+        "maxconn_per_source",
+        "maxconn_per_connector",
+        "maxconn_per_relay",
+    ],
+)
+def test_limits(
+    make: Any, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(module, "DELAY_CHECK_LIMIT", 0.02)
+    relay, connector, mta = make(replace(FREE, **{limit: 2}), 20)
+    connector.connect()
+    assert len(mta.begun) == 2
+    assert connector.timer is not None
+    # looked at again, in vain until one has gone
+    loop.run_until_complete(asyncio.sleep(0.03))
+    assert len(mta.begun) == 2
+    connector.collect(mta.begun.pop())
+    connector.connect()  # its time has not come
+    assert len(mta.begun) == 1
+    loop.run_until_complete(asyncio.sleep(0.05))
+    assert len(mta.begun) == 2
+    connector.collect(mta.begun.pop())
+    connector.connect(again=True)
+    assert len(mta.begun) == 2
+    connector.close()
+
+
+@pytest.mark.parametrize(
+    "delay", ["conndelay_domain", "conndelay_source", "conndelay_connector", "conndelay_relay"]
+)
+def test_delays(make: Any, loop: asyncio.AbstractEventLoop, delay: str) -> None:
+    relay, connector, mta = make(replace(FREE, **{delay: 0.05}), 20)
+    connector.connect()
+    assert len(mta.begun) == 1
+    loop.run_until_complete(asyncio.sleep(0.03))
+    assert len(mta.begun) == 1
+    loop.run_until_complete(asyncio.sleep(0.05))
+    assert len(mta.begun) == 2
+    connector.close()
+
+
+def test_an_error_is_final_and_told_once(make: Any) -> None:
+    relay, connector, mta = make(FREE, 1, ())
+    connector.connect()
+    assert connector.error == "mx" and relay.failed == 1
+    connector.connect(again=True)
+    connector.fail("source")
+    assert connector.error == "mx" and relay.failed == 1
+    assert mta.log.lines == ["smtp-out: No valid route for [connector:[]->[relay:y.example]]: no MX"]

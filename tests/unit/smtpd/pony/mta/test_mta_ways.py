@@ -1,0 +1,274 @@
+"""Relaying: finding the way, content, and stopping."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from smtpd.messages.pony_lookup import FindInTable, FindMx, FoundInTable, HostsFound, MxHost
+from smtpd.messages.pony_queue import (
+    DeliveryOk,
+    DeliveryPermfail,
+    DeliveryTempfail,
+    MessageOpened,
+    OpenMessage,
+)
+from smtpd.mproc.dispatch import handlers_of
+from smtpd.pony.mta import mta as module
+from smtpd.pony.mta.mta import Mta
+
+# finding the way
+
+
+def test_envelopes_that_come_together_share_a_lookup(bench: Any, make_host: Callable[..., Any]) -> None:
+    host = make_host()
+    bench.tables["<dynamic:0>"] = [f"smtp://127.0.0.1:{host.port}"]
+    for _ in range(5):
+        bench.relay()
+    bench.wait(5)
+
+
+def test_smart_hosts_by_domain(bench: Any, make_host: Callable[..., Any]) -> None:
+    host = make_host()
+    asked: list[FindInTable] = []
+    url = f"smtp://127.0.0.1:{host.port}"
+    bench.lookup.answers[FindInTable] = lambda request: asked.append(request) or FoundInTable(1, "ok", url)
+    bench.relay("b@One.example", dispatcher="domain")
+    bench.relay("b@two.example", dispatcher="domain")
+    bench.wait(2)
+    assert asked == [
+        FindInTable(3, "domains", "relayhost", "one.example"),
+        FindInTable(3, "domains", "relayhost", "two.example"),
+    ]
+    assert len(host.connections) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("", "Cannot retrieve smarthost"),
+        ("http://x", "Cannot parse smarthost"),
+        ("smtps://mx.example", "TLS is not available for relaying"),
+        ("smtp+tls://label@mx.example", "No auth table for relaying"),
+    ],
+)
+def test_bad_smart_hosts(bench: Any, url: str, error: str) -> None:
+    bench.tables["<dynamic:0>"] = [url]
+    (evpid,) = bench.relay()
+    assert bench.wait() == [DeliveryTempfail(evpid, error, 4, 0)]
+    assert bench.process.stat.get("mta.envelope") == 0
+
+
+def test_tls_is_required(bench: Any) -> None:
+    bench.tables["<dynamic:0>"] = ["smtp+notls://mx.example", "smtp://mx.example"]
+    (evpid,) = bench.relay(dispatcher="tls")
+    assert bench.wait() == [DeliveryTempfail(evpid, "TLS required for relaying", 4, 0)]
+    (evpid,) = bench.relay(dispatcher="tls")
+    assert bench.wait() == [DeliveryTempfail(evpid, "TLS is not available for relaying", 4, 0)]
+
+
+def test_no_such_action(bench: Any) -> None:
+    (evpid,) = bench.relay(dispatcher="gone")
+    assert bench.wait() == [DeliveryTempfail(evpid, 'no relay action "gone"', 4, 0)]
+
+
+def test_mx_order(bench: Any, make_host: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third is tried when two fail."""
+    good = make_host("127.0.0.3")
+    monkeypatch.setattr(module, "_DIRECT", module._DIRECT._replace(port=good.port))
+    mxs = [MxHost(10 * n, f"mx{n}.example", [f"127.0.0.{n}"]) for n in (3, 1, 2)]
+    bench.lookup.answers[FindMx] = lambda request: HostsFound(1, "ok", "", False, mxs)
+    (evpid,) = bench.relay(dispatcher="direct")
+    assert bench.wait() == [DeliveryOk(evpid, False)]
+    tried = [line.rpartition("host=")[2] for line in bench.lines if "connecting" in line]
+    assert tried == ["mx1.example", "mx2.example", "mx3.example"]
+    assert 'relay="127.0.0.3 (mx3.example)"' in bench.lines[-1]
+
+
+def test_a_backup_does_not_relay_to_worse_ones(bench: Any) -> None:
+    mxs = [MxHost(n, f"mx{n}.example", [f"127.0.0.{n}"] if n == 3 else []) for n in (1, 2, 3)]
+    bench.lookup.answers[FindMx] = lambda request: HostsFound(1, "ok", "", False, mxs)
+    bench.relay(dispatcher="backup")
+    (result,) = bench.wait()
+    assert result.error == "No MX found for destination"
+    assert not any("connecting" in line for line in bench.lines)
+
+
+@pytest.mark.parametrize(
+    ("reply", "result"),
+    [
+        (HostsFound(1, "tempfail", "SERVFAIL", False, []), DeliveryTempfail(0, "SERVFAIL", 4, 0)),
+        (
+            HostsFound(1, "tempfail", "", False, []),
+            DeliveryTempfail(0, "Temporary failure in MX lookup", 4, 0),
+        ),
+        (
+            HostsFound(1, "none", "Domain does not exist", False, []),
+            DeliveryPermfail(0, "Domain does not exist", 5, 0),
+        ),
+        (HostsFound(1, "permfail", "", False, []), DeliveryPermfail(0, "Domain does not accept mail", 5, 0)),
+        (HostsFound(1, "ok", "", False, []), DeliveryTempfail(0, "No MX found for domain", 4, 0)),
+        (None, DeliveryTempfail(0, "Temporary failure in MX lookup", 4, 0)),
+    ],
+)
+def test_domains_that_are_not_found(bench: Any, reply: HostsFound | None, result: Any) -> None:
+    bench.relay("a@y.example", "b@Y.example", dispatcher="direct")
+    bench.process.run_until(lambda: bench.lookup.asked)
+    ((request, then),) = bench.lookup.asked  # one question for both
+    assert request == FindMx("y.example")
+    then(reply)
+    results = bench.wait(2)
+    assert [found._replace(evpid=0) for found in results] == [result, result]
+    assert bench.process.stat.get("mta.relay") == 0
+
+
+def test_a_smart_host_that_is_not_found(bench: Any) -> None:
+    bench.tables["<dynamic:0>"] = ["smtp://mx.example"]
+    (evpid,) = bench.relay()
+    assert bench.wait() == [DeliveryTempfail(evpid, "no such host", 4, 0)]
+
+
+def test_an_impossible_domain(bench: Any) -> None:
+    (evpid,) = bench.relay("b@-", dispatcher="direct")
+    assert bench.wait() == [DeliveryPermfail(evpid, "Invalid domain name", 5, 0)]
+
+
+def test_an_address_literal(
+    bench: Any, make_host: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = make_host()
+    monkeypatch.setattr(module, "_DIRECT", module._DIRECT._replace(port=host.port))
+    bench.relay("b@[127.0.0.1]", dispatcher="direct")
+    bench.wait()
+    assert host.mails[0][1] == ["b@[127.0.0.1]"]
+
+
+def test_source_addresses(bench: Any, make_host: Callable[..., Any]) -> None:
+    host = make_host()
+    bench.smart(host)
+    bench.tables["sources"] = ["127.0.0.5", "127.0.0.5"]
+    bench.tables["names"] = ["five.example"]
+    bench.relay(dispatcher="src")
+    bench.wait()
+    assert host.connections[0].transport.get_extra_info("peername")[0] == "127.0.0.5"
+    assert host.commands[0] == "EHLO five.example"
+    assert 'source="127.0.0.5"' in bench.lines[-1]
+
+
+def test_a_source_that_is_not_ours_and_another(bench: Any, make_host: Callable[..., Any]) -> None:
+    host = make_host()
+    bench.smart(host)
+    bench.tables["sources"] = ["192.0.2.1", "127.0.0.5", "127.0.0.5"]
+    bench.tables["names"] = ["one.example", "five.example"]
+    bench.relay(dispatcher="src")
+    (result,) = bench.wait()
+    assert isinstance(result, DeliveryOk)
+
+
+def test_no_usable_source(bench: Any, make_host: Callable[..., Any]) -> None:
+    bench.smart(make_host())
+    bench.tables["sources"] = ["192.0.2.1", "::1"] * 5
+    bench.tables["names"] = ["x.example"] * 5
+    bench.relay(dispatcher="src")
+    (result,) = bench.wait()
+    assert isinstance(result, DeliveryTempfail)
+    assert result.error in ("Address family mismatch on destination MXs", "No valid route to destination")
+
+
+def test_no_source_at_all(bench: Any, make_host: Callable[..., Any]) -> None:
+    bench.smart(make_host())
+    bench.tables["sources"] = ["not an address"]
+    bench.relay(dispatcher="src")
+    (result,) = bench.wait()
+    assert result.error == "Could not retrieve source address"
+
+
+def test_no_helo_name(bench: Any, make_host: Callable[..., Any]) -> None:
+    bench.smart(make_host())
+    bench.tables["sources"] = ["127.0.0.5"] * 5
+    bench.tables["names"] = [""] * 5
+    bench.relay(dispatcher="src")
+    (result,) = bench.wait()
+    assert result.error == "No valid route to destination"
+
+
+# content
+
+
+def test_content_that_cannot_be_had(bench: Any, make_host: Callable[..., Any]) -> None:
+    host = make_host()
+    bench.smart(host)
+    bench.queue.answers[OpenMessage] = lambda request: (MessageOpened(1, "corrupt"), None)
+    (evpid,) = bench.relay()
+    assert bench.wait() == [DeliveryTempfail(evpid, "Could not get message fd", 4, 0)]
+    bench.queue.answers[OpenMessage] = bench.open_message
+    bench.relay()
+    bench.wait()
+
+
+def test_content_that_cannot_be_read(
+    bench: Any, make_host: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = make_host()
+    bench.smart(host)
+    bench.contents[1] = b"x" * 200000
+    real = os.pread
+
+    def broken(fd: int, size: int, offset: int) -> bytes:
+        if offset:
+            raise OSError(5, "Input/output error")
+        return real(fd, size, offset)
+
+    monkeypatch.setattr(os, "pread", broken)
+    (evpid,) = bench.relay()
+    assert bench.wait() == [DeliveryTempfail(evpid, "Error reading content file", 4, 0)]
+    assert host.mails == []
+
+
+# stopping
+
+
+def test_stop_finishes_the_mail_under_way(bench: Any, make_host: Callable[..., Any]) -> None:
+    host = make_host()
+    host.mute.add(".")
+    bench.smart(host)
+    bench.relay()
+    bench.relay()
+    bench.process.run_until(lambda: host.mails)
+    task = bench.process.loop.create_task(bench.mta.stop())
+    bench.process.turn(0.02)
+    assert not task.done()
+    host.connections[0].say("250 queued")
+    bench.process.loop.run_until_complete(task)
+    assert bench.results() == [DeliveryOk(1 << 32 | 1, False)]
+    assert len(host.mails) == 1
+    assert "QUIT" in host.commands
+
+
+def test_stop_cuts_off_what_does_not_end(bench: Any, make_host: Callable[..., Any]) -> None:
+    host = make_host()
+    host.mute.add(".")
+    bench.smart(host)
+    bench.relay()
+    bench.process.run_until(lambda: host.mails)
+    task = bench.process.loop.create_task(bench.mta.stop())
+    bench.process.turn(0.02)
+    task.cancel()
+    bench.process.run_until(lambda: not bench.process.stat.get("mta.session"))
+    (result,) = bench.results()
+    assert result.error == "Connection given up"
+
+
+def test_stop_while_connecting(bench: Any, make_host: Callable[..., Any]) -> None:
+    host = make_host()
+    host.greeting = ""
+    bench.smart(host)
+    bench.relay()
+    bench.process.run_until(lambda: bench.process.stat.get("mta.session"))
+    bench.process.loop.run_until_complete(bench.mta.stop())
+    assert bench.process.stat.get("mta.session") == 0
+
+
+def test_messages_handled() -> None:
+    assert set(handlers_of(Mta).values()) == {"relay_mta"}
