@@ -22,7 +22,7 @@ from imsg.message import (
     kind_of,
     message,
 )
-from imsg.recorder import Recorder, RecorderEntry
+from imsg.recorder import KindCount, Recorder, RecorderEntry
 
 __all__ = [
     "I64",
@@ -40,6 +40,7 @@ __all__ = [
     "Id32",
     "Id64",
     "Kind",
+    "KindCount",
     "MessageError",
     "Opt",
     "Received",

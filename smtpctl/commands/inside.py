@@ -1,7 +1,7 @@
 """The commands that look inside a running daemon, for the table of all."""
 
 from ..matching import Command
-from . import capture, crash, flow, recorder, watch
+from . import capture, crash, flow, profile, recorder, watch
 
 COMMANDS = (
     Command(
@@ -12,6 +12,9 @@ COMMANDS = (
     Command("show crash", crash.show_crash, "how a process died, the last time", crash.OPTIONS, own=True),
     Command("show crash <str>", crash.show_crash, "the same out of this file", crash.OPTIONS, own=True),
     Command("show flow <str>", flow.show_flow, "the way of a mail, or all", flow.OPTIONS, own=True),
+    Command("profile <str>", profile.profile, "measure imsg, mproc, queue or all from now on"),
+    Command("unprofile <str>", profile.unprofile, "end that; what was measured stays"),
+    Command("show profile", profile.show_profile, "what was measured", profile.OPTIONS, own=True),
     Command("show recorder", recorder.show_recorder, "the last messages", recorder.OPTIONS, own=True),
     Command("show recorder <str>", recorder.show_recorder, "those of a process", recorder.OPTIONS, own=True),
 )

@@ -104,6 +104,8 @@ def _request(message: Message, number: int, begin: int, pids: dict[str, int]) ->
 
 
 def _arguments(message: Message) -> dict[str, Any]:
+    """What is shown of the slice that is picked: the fields that are neither empty nor structures."""
     kind, fields = message.kind, message.fields
     shown: dict[str, Any] = {} if kind is None or fields is None else plain_fields(kind, fields)
-    return shown | {"from": message.sender, "peerid": message.peerid}
+    simple = {name: value for name, value in shown.items() if value and not isinstance(value, dict)}
+    return simple | {"from": message.sender, "peerid": message.peerid}

@@ -34,7 +34,8 @@ _FILES = ("data.js", "view.js", "act.js")
 # Names and types of the columns, in the order in which they lie in a chunk: the widest first.
 _COLUMNS = (
     ("time", "d"), ("wait", "I"), ("peerid", "I"), ("pid", "I"), ("partner", "i"), ("mail", "I"),
-    ("offset", "I"), ("kind", "H"), ("length", "H"), ("size", "H"), ("from", "B"), ("to", "B"), ("flags", "B"),
+    ("offset", "I"), ("kind", "H"), ("length", "H"), ("size", "H"), ("from", "B"), ("to", "B"),
+    ("flags", "B"),
 )  # fmt: skip
 
 

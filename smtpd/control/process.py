@@ -19,6 +19,7 @@ from .counters import Collector
 from .explaining import Explaining
 from .listing import Listing
 from .profiles import Profiles
+from .relaying import Relaying
 from .sessions import Sessions
 from .switches import PAUSABLE, Switches
 from .tables import Tables
@@ -40,6 +41,7 @@ class Process(ChildProcess):
         Listing,
         Changes,
         Sessions,
+        Relaying,
         Explaining,
         Configuration,
         Tables,
@@ -79,6 +81,7 @@ class Process(ChildProcess):
         self.add(Listing(self))
         self.add(Changes(self, self.clients))
         self.add(Sessions(self))
+        self.add(Relaying(self, self.clients))
         self.add(Explaining(self))
         self.add(Configuration(self))
         self.add(Tables(self, self.clients))

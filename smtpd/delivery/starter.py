@@ -37,6 +37,9 @@ def main(fd: int) -> int:
         signal.signal(number, signal.SIG_IGN)
     os.set_inheritable(fd, False)
     os.umask(0o077)
+    privileges.no_new_privs()
+    if os.geteuid() == 0:  # all that forking users' agents, and ending them, takes
+        privileges.keep_capabilities(privileges.CAP_SETUID, privileges.CAP_SETGID, privileges.CAP_KILL)
     gc.collect()
     gc.freeze()  # a collection in an agent must not copy the pages that all share
     return Starter(socket.socket(fileno=fd)).serve()

@@ -5,9 +5,16 @@ Everything that a process must open or import happens before; nothing here can b
 
 import ctypes
 import os
+import struct
 
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_DUMPABLE = 4
+_PR_CAPBSET_DROP = 24
+_CAPABILITY_VERSION = 0x20080522
+
+CAP_KILL = 5
+CAP_SETGID = 6
+CAP_SETUID = 7
 
 # Looked up at import: after the chroot no library can be found any more.
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -29,6 +36,20 @@ def no_new_privs() -> None:
 def undumpable() -> None:
     """No core file, no ptrace by the same user: another process of that user cannot read our memory."""
     _set(_PR_SET_DUMPABLE, 0)
+
+
+def keep_capabilities(*kept: int) -> None:
+    """Give up all capabilities but these (capabilities(7), by number) for good, after an exec too."""
+    mask = sum(1 << number for number in kept)
+    for number in range(64):
+        if not mask >> number & 1 and _prctl(_PR_CAPBSET_DROP, number, 0, 0, 0) != 0:
+            break  # EINVAL: beyond the last one this kernel has
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    data = struct.pack("=6I", low, low, 0, high, high, 0)
+    if _libc.capset(header, data) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
 
 
 def enter(root: str) -> None:

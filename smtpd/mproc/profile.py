@@ -14,7 +14,9 @@ from asyncio import TimerHandle
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from imsg import KindCount, Recorder
 from imsg.histogram import Histogram
+from smtpd.messages.catalogue import CATALOGUE
 from smtpd.messages.control_observation import (
     PROFILED,
     Bucket,
@@ -78,7 +80,8 @@ class Profile:
 class Profiling:
     """The part of every process that turns measuring on and off and says what was measured.
 
-    `hooks`: what a process does itself when one of PROFILED begins (True) or ends (False).
+    `hooks`: what a process does itself when one of PROFILED begins (True) or ends (False). `collectors`:
+    called before the measures are read, to add what was measured elsewhere.
     """
 
     def __init__(self, process: "Process") -> None:
@@ -88,7 +91,10 @@ class Profiling:
         self._timer: TimerHandle | None = None
         self._due = 0.0
         self._cpu = (0, 0)
+        self._counted: dict[int, KindCount] | None = None  # when imsg's profile began
+        self._frames: list[ProfileRow] = []
         self.hooks: dict[str, Callable[[bool], None]] = {"mproc": self._sample_mproc}
+        self.collectors: list[Callable[[], None]] = []
 
     @handles(SetProfile)
     def set_profile(self, peer: Peer, message: SetProfile) -> None:
@@ -106,6 +112,9 @@ class Profiling:
             self._process.log.warn(f"nothing to profile in {subsystem}")
             return
         was_on = subsystem in self._began
+        if subsystem == "imsg":
+            self._frames = [] if on else self._count_frames()
+            self._counted = self._counts() if on else None
         if on:
             self._process.profile.forget(subsystem)
             self._began[subsystem] = time.monotonic_ns()
@@ -122,7 +131,9 @@ class Profiling:
     def part(self, reqid: int, start: int) -> ProfilePart:
         """The rows from `start` on that fit a frame."""
         if start == 0:
-            self._rows = self._process.profile.rows()
+            for collect in self.collectors:
+                collect()
+            self._rows = self._process.profile.rows() + self._count_frames()
         rows: list[ProfileRow] = []
         room = ROOM
         for row in self._rows[start:]:
@@ -134,6 +145,30 @@ class Profiling:
         longest = min(self._began.values(), default=time.monotonic_ns())
         milliseconds = (time.monotonic_ns() - longest) // 1_000_000
         return ProfilePart(reqid, end if end < len(self._rows) else 0, milliseconds, rows)
+
+    # imsg: what the recorder counts anyway
+
+    def _counts(self) -> dict[int, KindCount]:
+        recorder = self._process.recorder
+        return {} if recorder is None else Recorder.counts(recorder.memory)
+
+    def _count_frames(self) -> list[ProfileRow]:
+        """Frames of each kind since the profile began: `number`, and `total` bytes."""
+        before = self._counted
+        if before is None:
+            return self._frames
+        rows = []
+        for number, now in sorted(self._counts().items()):
+            kind = CATALOGUE.by_number.get(number)
+            name = kind.name if kind is not None else f"message {number:#06x}"
+            was = before.get(number, KindCount(0, 0, 0, 0))
+            for what, count, size in (
+                ("in", now.count_in - was.count_in, now.bytes_in - was.bytes_in),
+                ("out", now.count_out - was.count_out, now.bytes_out - was.bytes_out),
+            ):
+                if count > 0:
+                    rows.append(ProfileRow("imsg", what, "", name, count, max(size, 0), 0, []))
+        return rows
 
     # mproc
 
@@ -147,14 +182,13 @@ class Profiling:
             self._next_sample()
 
     def _next_sample(self) -> None:
-        loop = self._process.loop
-        self._due = loop.time() + SAMPLE_SECONDS
-        self._timer = loop.call_at(self._due, self._sample)
+        self._due = time.monotonic() + SAMPLE_SECONDS  # the loop's own clock has milliseconds only
+        self._timer = self._process.loop.call_later(SAMPLE_SECONDS, self._sample)
 
     def _sample(self) -> None:
         """Every 50 ms: how late is this, what has the loop's thread worked since, what waits where."""
         profile = self._process.profile
-        late = self._process.loop.time() - self._due
+        late = max(0.0, time.monotonic() - self._due)
         profile.add("mproc", "late", "", "loop", int(late * 1e9))
         before, self._cpu = self._cpu, (time.thread_time_ns(), time.process_time_ns())
         period = max(1, int((SAMPLE_SECONDS + late) * 1e9))

@@ -25,6 +25,7 @@ _KEPT_VARIABLES = (
     "LC_ALL",
     "TZ",
     "IMSG_PURE",
+    "IMSG_RECORDER",
 )
 """What a child sees of the environment: no more than the interpreter needs."""
 

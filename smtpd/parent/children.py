@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 STOP_SECONDS = 5
 """How long a stop takes at most."""
 
+_SESSION_SECONDS = 3
+KILL_SECONDS = 4.7
+"""When what has not stopped by itself is killed, so that all is over by then."""
+
 _READY_SECONDS = 60.0
 _LAST_MESSAGES = 12
 
@@ -58,6 +62,7 @@ class Children:
         self._running: dict[str, _Running] = {}
         self._ready: set[str] = set()
         self._stopping = False
+        self._killed: set[str] = set()
         self._begun = False
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -136,14 +141,17 @@ class Children:
 
     # stopping
 
-    def stop(self) -> None:
-        """Stop within STOP_SECONDS: first those that let work in, then the others; then leave the loop."""
+    def stop(self, seconds: int = _SESSION_SECONDS) -> None:
+        """Stop within STOP_SECONDS, then leave the loop: first those that let work in, then the others.
+
+        `seconds`: for sessions and deliveries that are under way. Whom we had to kill is no fault of ours.
+        """
         if self._stopping:
             return
         self._stopping = True
-        self._process.loop.call_later(STOP_SECONDS, self._kill)
+        self._process.loop.call_later(KILL_SECONDS, self._kill)
         for name in (links.PONY, links.CONTROL):
-            self._shut_down(name, STOP_SECONDS - 1)
+            self._shut_down(name, seconds)
         self._stop_rest()
 
     def abort(self) -> None:
@@ -160,11 +168,12 @@ class Children:
             self._process.loop.stop()
         elif links.PONY not in self._running:
             for name in (links.LOOKUP, links.SCHEDULER, links.QUEUE):
-                self._shut_down(name, STOP_SECONDS - 1)
+                self._shut_down(name, STOP_SECONDS - _SESSION_SECONDS)
 
     def _kill(self) -> None:
         for name, running in self._running.items():
-            self._process.log.warn(f"{name} has not stopped within {STOP_SECONDS} s: killed")
+            self._process.log.warn(f"{name} has not stopped in time: killed")
+            self._killed.add(name)
             signal.pidfd_send_signal(running.child.pidfd, signal.SIGKILL)
 
     def _ended(self, name: str) -> None:
@@ -173,7 +182,7 @@ class Children:
         process.loop.remove_reader(running.child.pidfd)
         os.close(running.child.pidfd)
         status = running.child.process.wait()
-        if not self._stopping or status != 0:
+        if name not in self._killed and (not self._stopping or status != 0):
             process.log.crit(f"{name} (pid {running.child.pid}) {describe_status(status)}")
             for line in last_messages(running.ring.memory):
                 process.log.crit(f"{name}: {line}")
@@ -185,7 +194,7 @@ class Children:
         if self._stopping:
             self._stop_rest()
         else:
-            self.stop()
+            self.stop(1)  # what sessions and deliveries wait for may never come
 
     def _keep_crash(self, name: str, dead: _Running, ending: str) -> None:
         """Write a crash file; that it cannot be written changes nothing."""

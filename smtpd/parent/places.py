@@ -112,13 +112,16 @@ match from any for local action "local"
 """
 
 
-def find_configuration(file: str | None, state: str | None) -> Path:
-    """The configuration file: the one asked for; a state folder's own, made at first; else a usual place."""
+def find_configuration(file: str | None, state: str | None, *, make: bool = True) -> Path:
+    """The configuration file: the one asked for; a state folder's own; else a usual place.
+
+    `make`: write a first one into the state folder if it has none.
+    """
     if file is not None:
         return Path(file)
     if state is not None:
         path = Path(state).absolute() / "smtpd.conf"
-        if not path.exists():
+        if make and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(FIRST_CONFIGURATION)
         return path

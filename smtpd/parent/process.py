@@ -63,7 +63,8 @@ class Process(mproc.Process):
         """Start the children, serve until a signal or a fault, stop; the exit status."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self.loop.add_signal_handler(number, self._stop)
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # A handler, not SIG_IGN: what is ignored stays so in the commands that are run, a handler does not.
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         self.children.start()
         self.loop.run_forever()

@@ -7,8 +7,11 @@ import argparse
 import fcntl
 import os
 import resource
+import signal
+import socket
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import setproctitle
 
@@ -23,7 +26,7 @@ from smtpd.mproc.log import SUBSYSTEMS, Log
 from smtpd.mproc.loop import new_loop
 from smtpd.spool import layout
 
-from . import sockets
+from . import sockets, unserved
 from .interfaces import following
 from .places import Places, PlacesError, find_configuration, find_places
 
@@ -39,8 +42,10 @@ class StartError(Exception):
 def main(options: argparse.Namespace) -> int:
     """Check the configuration (-n) or run the daemon; the exit status."""
     try:
+        if options.state == "":
+            raise StartError("--state wants a folder")
         _check_traces(options.traces)
-        path = find_configuration(options.file, options.state)
+        path = find_configuration(options.file, options.state, make=not options.check)
         config = parse_file(str(path), macros=_macros(options.macros))
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
@@ -55,7 +60,7 @@ def main(options: argparse.Namespace) -> int:
         return 0
     try:
         return _run(config, options)
-    except (OSError, PlacesError, StartError) as error:
+    except (OSError, PlacesError, StartError, unserved.Unsafe) as error:
         print(f"smtpd: {reason(error)}", file=sys.stderr)
         return EXIT_FAILED
 
@@ -100,7 +105,15 @@ def _run(config: Config, options: argparse.Namespace) -> int:
         os.close(lock)
 
 
+def _interrupted(number: int, frame: object) -> NoReturn:
+    """Told to stop while still starting: nothing has been taken on yet."""
+    raise SystemExit(0)
+
+
 def _serve(config: Config, options: argparse.Namespace, places: Places) -> int:
+    config, left_out = unserved.serve(config)
+    for number in (signal.SIGTERM, signal.SIGINT):  # until Process.serve has its own
+        signal.signal(number, _interrupted)
     follows = following(config, Machine())
     listeners = sockets.listen_smtp(config, follows)
     try:
@@ -109,6 +122,22 @@ def _serve(config: Config, options: argparse.Namespace, places: Places) -> int:
         for each in listeners:
             each.socket.close()
         raise
+    try:
+        return _start(config, options, places, left_out, listeners, control, follows)
+    except SystemExit:
+        places.socket.unlink(missing_ok=True)
+        raise
+
+
+def _start(
+    config: Config,
+    options: argparse.Namespace,
+    places: Places,
+    left_out: list[str],
+    listeners: list[sockets.Bound],
+    control: socket.socket,
+    follows: frozenset[int],
+) -> int:
     _raise_descriptors()
     background = not (options.debug or options.foreground)
     log_to = "stderr" if options.debug or (options.foreground and options.state) else "syslog"
@@ -123,6 +152,8 @@ def _serve(config: Config, options: argparse.Namespace, places: Places) -> int:
     for subsystem in options.traces:
         log.set_trace(subsystem, on=True)
     log.info(f"smtpd {__version__} starting")
+    for line in left_out:
+        log.warn(line)
     if not places.separated:
         if os.geteuid() == 0:
             log.warn("all processes run as root: this is for trying out only")

@@ -8,6 +8,7 @@ from smtpd.mproc.process import ChildProcess
 
 from .local_sessions import LocalSessions
 from .mda.mda import Mda
+from .mta.listing import Listing
 from .mta.mta import Mta
 from .smtp_in import SmtpIn
 
@@ -16,7 +17,7 @@ class Process(ChildProcess):
     """pony."""
 
     NAME = "pony"
-    parts = (SmtpIn, LocalSessions, Mda, Mta)
+    parts = (SmtpIn, LocalSessions, Mda, Mta, Listing)
 
     config: Config
 
@@ -30,6 +31,7 @@ class Process(ChildProcess):
         self.add(LocalSessions(self, self._smtp_in))
         self._mda = self.add(Mda(self))
         self._mta = self.add(Mta(self))
+        self.add(Listing(self, self._mta))
 
     def begin(self) -> None:
         """Accept."""

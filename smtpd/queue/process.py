@@ -19,6 +19,7 @@ from .envelopes import Envelopes
 from .incoming import IncomingMessages
 from .listing import Listing
 from .loading import Loading
+from .measuring import Measuring
 from .outgoing import OutgoingEnvelopes
 from .recovery import Recovery
 from .results import Results
@@ -56,6 +57,7 @@ class Process(ChildProcess):
     def use(self, spool: Backend) -> None:
         """Work on this spool."""
         self.spool = spool
+        Measuring(self)
         self.envelopes = Envelopes(spool, self.config, self.log, self.stat)
         self.incoming = self.add(IncomingMessages(self))
         self.bounces = Bounces(self)

@@ -101,6 +101,9 @@ class Turns:
         stat.set("scheduler.ramqueue.hold", ramqueue.held)
         stat.set("scheduler.ramqueue.holdq", ramqueue.hold_queues)
         stat.set("scheduler.ramqueue.hold-overflow", ramqueue.overflows)
+        # OpenSMTPD's scheduler hears of envelopes before their message is committed, and counts them here
+        stat.set("scheduler.envelope.incoming", 0)
+        stat.set("scheduler.ramqueue.update", 0)
 
     def _trace(self, batch: tuple[list[int], ...]) -> None:
         for what, evpids in zip((*TYPES, "expire", "remove"), batch, strict=True):

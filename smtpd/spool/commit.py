@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .backend import CORRUPT, ERROR, EXISTS, GONE, Failure
+from .durable import fsync
 
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -56,7 +57,7 @@ def sync_folder(name: str, folder: int) -> None:
     """Make the names in a folder durable."""
     fd = os.open(name, _DIRECTORY, dir_fd=folder)
     try:
-        os.fsync(fd)
+        fsync(fd)
     finally:
         os.close(fd)
 
@@ -86,9 +87,9 @@ def commit(
     for index, one in enumerate(commits):
         try:
             if results[index] is None:
-                os.fsync(one.content)
+                fsync(one.content)
                 for fd in opened[index]:
-                    os.fsync(fd)
+                    fsync(fd)
                 sync_folder(one.name, incoming)
         except OSError as error:
             results[index] = failure(error, "fsync")
@@ -106,7 +107,7 @@ def commit(
             results[index] = failure(error, "rename into the queue")
     for queue, indexes in buckets.items():
         try:
-            os.fsync(queue)
+            fsync(queue)
         except OSError as error:
             for index in indexes:
                 results[index] = failure(error, "fsync of the queue")
@@ -126,7 +127,7 @@ def replace(name: str, data: bytes, incoming: int, path: str, queue: int, durabl
         return failure(error, "write envelope")
     try:
         try:
-            os.fsync(fd)
+            fsync(fd)
         finally:
             os.close(fd)
         os.rename(name, path, src_dir_fd=incoming, dst_dir_fd=queue)

@@ -53,6 +53,7 @@ from .backend import (
     Walk,
 )
 from .commit import Commit, commit, failure, replace, sync_folder
+from .durable import fsync
 from .layout import CORRUPT, INCOMING, MESSAGE, PURGE, QUEUE, TEMPORARY
 from .removal import count, purge, remove
 from .restore import find, restore
@@ -217,7 +218,7 @@ class FsBackend(Backend):
         except FileNotFoundError:
             with contextlib.suppress(FileExistsError):  # another thread was first
                 os.mkdir(bucket, 0o700, dir_fd=self._queue)
-            os.fsync(self._queue)
+            fsync(self._queue)
             fd = os.open(bucket, _FOLDER, dir_fd=self._queue)
         known = self._buckets.setdefault(bucket, fd)
         if known != fd:
@@ -250,12 +251,7 @@ class FsBackend(Backend):
 
     def open_message(self, msgid: int, then: ThenOpen) -> None:
         name = f"{msgid:08x}"
-        try:
-            fd = os.open(f"{name[:2]}/{name}/{MESSAGE}", walking.READ, dir_fd=self._queue)
-        except OSError as error:
-            then(failure(error, "open message"))
-        else:
-            then(fd)
+        then(walking.open_regular(f"{name[:2]}/{name}/{MESSAGE}", self._queue, "open message"))
 
     def load(self, evpids: Sequence[int], then: ThenLoad) -> None:
         self._workers.run(self._read, tuple(evpids), then=then)
@@ -350,7 +346,7 @@ class FsBackend(Backend):
         try:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(message, 0o700, dir_fd=self._corrupt)
-                os.fsync(self._corrupt)
+                fsync(self._corrupt)
             with contextlib.suppress(FileExistsError, FileNotFoundError):
                 os.link(
                     f"{message[:2]}/{message}/{MESSAGE}",

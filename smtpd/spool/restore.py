@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from .backend import CORRUPT, EXISTS, GONE, Failure
 from .commit import failure, sync_folder
+from .durable import fsync
 from .layout import MESSAGE
 from .walk import is_evpid
 
@@ -34,8 +35,8 @@ def restore(message: str, queue: int, corrupt: int, bucket: Callable[[str], int]
         result: Failure | None = None
         for folder in folders:
             result = _restore(folder, message, target, corrupt) or result
-        os.fsync(target)
-        os.fsync(corrupt)
+        fsync(target)
+        fsync(corrupt)
     except OSError as error:
         return failure(error, "restore message")
     return result

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Container, Iterator
 from typing import NamedTuple
 
+from .backend import CORRUPT as DAMAGE
 from .backend import Failure, Stored, ThenFound, Walk
 from .commit import failure
 from .layout import MESSAGE
@@ -57,17 +58,29 @@ def is_evpid(name: str) -> bool:
     return len(name) == 16 and _HEX.issuperset(name)
 
 
-def read_envelope(name: str, folder: int) -> bytes | Failure:
-    """The text of an envelope's file."""
+def open_regular(name: str, folder: int, what: str) -> int | Failure:
+    """A descriptor of a file for reading; whatever else lies in its place (a folder, a FIFO) is damage."""
     try:
         fd = os.open(name, READ, dir_fd=folder)
-        try:
-            data = os.read(fd, ENVELOPE_MAX)
-        finally:
-            os.close(fd)
+    except OSError as error:
+        return failure(error, what)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return Failure(DAMAGE, f"{what}: no regular file")
+    return fd
+
+
+def read_envelope(name: str, folder: int) -> bytes | Failure:
+    """The text of an envelope's file."""
+    fd = open_regular(name, folder, "read envelope")
+    if isinstance(fd, Failure):
+        return fd
+    try:
+        return os.read(fd, ENVELOPE_MAX)
     except OSError as error:
         return failure(error, "read envelope")
-    return data
+    finally:
+        os.close(fd)
 
 
 def scan(queue: int, skip: Container[int]) -> Iterator[list[Stored] | Damaged]:

@@ -50,7 +50,7 @@ STREAMS = [path.read_bytes() for path in CORPUS]
 REQUESTS = st.one_of(
     st.just(ClientShowStatus()),
     st.just(ClientShowStats()),
-    st.builds(ClientShowQueue, st.integers(0, 2**32 - 1)),
+    st.builds(ClientShowQueue, st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)),
     st.builds(ClientChangeEnvelopes, st.text(max_size=8), st.integers(0, 2**64 - 1)),
     st.builds(ClientChangeEnvelopes, st.just("schedule"), st.integers(0, 2**64 - 1)),
     st.builds(ClientPause, st.text(max_size=5)),

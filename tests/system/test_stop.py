@@ -3,10 +3,13 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import family
 import pytest
+import tree
 from daemon import RELAY, mail
 
 from smtpd.messages import links
@@ -116,3 +119,19 @@ def test_mail_that_was_waiting_is_there_after_a_fault(daemon, sink) -> None:
     one.ctl("schedule", "all")
     to.wait(1)
     one.wait_empty()
+
+
+@pytest.mark.parametrize("delay", [0.3, 0.6, 0.9])
+def test_a_signal_during_the_start(tmp_path, delay) -> None:
+    """However early it comes: nothing is left that would be in the next start's way."""
+    (tmp_path / "smtpd.conf").write_text('action "in" maildir\nmatch for local action "in"\n')
+    started = subprocess.Popen(
+        [sys.executable, "-m", "smtpd", "-d", "--state", str(tmp_path)],
+        cwd=tree.ROOT,
+        env={**os.environ, "SMTPD_ALONE": "1"},
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(delay)
+    started.terminate()
+    assert started.wait(10) in (0, -signal.SIGTERM)
+    assert not (tmp_path / "smtpd.sock").exists()

@@ -1,5 +1,6 @@
 """Tables of every kind under a daemon: files, databases, programs; read again, broken, slow."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -32,7 +33,6 @@ def answers(one: Daemon, *rcpts: str) -> list[int]:
         client.ehlo()
         client.mail("a@source.test")
         replies = [client.rcpt(rcpt) for rcpt in rcpts]
-    print(replies, one.log_since_start())
     return [code for code, _text in replies]
 
 
@@ -89,8 +89,6 @@ listen on 127.0.0.1 port ${port}
 action "local" maildir alias <aliases>
 match from any for domain "one.test" action "local"
 """
-
-SAMPLE = "tests/unit/smtpd/protocol"
 
 
 def make_db(path: Path, text: str) -> None:
@@ -227,6 +225,8 @@ def test_a_program_that_cannot_be_started(daemon, tmp_path: Path) -> None:
 @pytest.mark.root
 def test_privileges(daemon, privileged, tmp_path: Path) -> None:
     """A file that root alone can read is read; a program runs as lookup does."""
+    if not os.access("/usr/bin/python3", os.X_OK):
+        pytest.skip("needs an interpreter that any user can run")
     conf = PROC + 'table secret file:${folder}/secret\nmatch from any for domain <secret> action "local"\n'
     one = Daemon(conf, mode="privileged", program="/bin/sh")
     try:

@@ -18,7 +18,8 @@ DELAY_CHECK_LIMIT = 5.0
 class Connector:
     """`error`: what is wrong with it, "" if nothing; then it is not used any more while its relay lasts.
 
-    "mx", "family", "net" as find_route says; "source": the address cannot be used here.
+    "mx", "family", "net" as find_route says; "source": the address cannot be used here; "paused": by the
+    administrator.
     """
 
     __slots__ = ("error", "lastconn", "nconn", "relay", "source", "timer")
@@ -44,6 +45,8 @@ class Connector:
                 return
             self.timer.cancel()
             self.timer = None
+        if not self.error and self.relay.mta.pauses.holds(self.source.address, self.relay.domain.name):
+            self.fail("paused")
         while not self.error and self._wanted():
             if not self._connect():
                 return
@@ -128,4 +131,5 @@ _ERRORS = {
     "family": "address family mismatch",
     "net": "all routes are disabled",
     "source": "the source address cannot be used",
+    "paused": "the administrator has paused it",
 }

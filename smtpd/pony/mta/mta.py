@@ -39,6 +39,8 @@ from smtpd.mproc.process import Process
 from smtpd.protocol.relayhost import NO_TLS, OPPORTUNISTIC, SMTPS, STARTTLS, RelayHost, parse_relay_url
 
 from .connect import Connector
+from .hoststats import HostStats
+from .pauses import Pauses
 from .relay import Relay, RelayKey
 from .routing import NEVER, Domain, Mx, Route, Routing, Source, family_of
 from .session import MtaSession
@@ -67,6 +69,8 @@ class Mta:
         self.stat = process.stat
         self._config = process.config
         self.routing = Routing(process.loop, process.log, process.stat)
+        self.hoststats = HostStats()
+        self.pauses = Pauses()
         self._relays: dict[RelayKey, Relay] = {}
         self._sessions: set[MtaSession] = set()
         self._smarthosts: dict[tuple[str, str], list[Envelope]] = {}
@@ -80,6 +84,11 @@ class Mta:
     def queue(self) -> Peer:
         """Messages and results."""
         return self._process.peer(QUEUE)
+
+    @property
+    def relays(self) -> Iterable[Relay]:
+        """Every relay there is."""
+        return self._relays.values()
 
     # envelopes
 
@@ -343,6 +352,8 @@ class Mta:
             word = "TempFail"
             self.queue.send(DeliveryTempfail(evpid, status, STATUS_TEMPFAIL, code))
         self.stat.sub("mta.envelope")
+        if session:
+            self.hoststats.note(envelope.dest.domain, status)
         dest, rcpt = envelope.dest.path, envelope.rcpt.path
         self.log.info(
             f"{session:016x} mta delivery evpid={evpid:016x} from=<{sender}> to=<{dest}> "

@@ -32,6 +32,7 @@ _FAILURES = (
     ("net", "Network error on destination MXs"),
     ("mx", "No MX found for destination"),
     ("family", "Address family mismatch on destination MXs"),
+    ("paused", "All routes to destination blocked"),
     ("source", "No valid route to destination"),
 )
 
@@ -174,6 +175,7 @@ class Relay:
         self.ready += 1
         if route.new:
             route.new = False
+            route.errors = 0
             connector.connect(again=True)
 
     def session_over(self, connector: Connector, route: Route, was_ready: bool) -> None:
@@ -190,6 +192,16 @@ class Relay:
     def quiet(self) -> bool:
         """Nothing to do and nobody to wait for."""
         return not (self.tasks or self.sessions or self.opening or self._resolving or self._finding_source)
+
+    def waits_for(self) -> list[str]:
+        """What it needs to go on, in OpenSMTPD's words."""
+        timers = (connector.timer for connector in self.connectors.values())
+        waits = {
+            "MX": self._resolving,
+            "source": self._finding_source,
+            "connector": any(timer is not None for timer in timers),
+        }
+        return [word for word, waiting in waits.items() if waiting]
 
     def close(self) -> None:
         """It goes."""

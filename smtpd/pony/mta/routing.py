@@ -101,7 +101,11 @@ class Domain:
 class Route:
     """A source and a host together. `new`: no session of it has got as far as to take mail yet."""
 
-    __slots__ = ("disabled", "dst", "id", "lastconn", "lastdisc", "nconn", "new", "penalty", "src", "timer")
+    # fmt: off
+    __slots__ = (
+        "disabled", "dst", "errors", "id", "lastconn", "lastdisc", "nconn", "new", "penalty", "src", "timer",
+    )
+    # fmt: on
 
     def __init__(self, number: int, src: Source, dst: Host) -> None:
         self.id = number
@@ -110,6 +114,7 @@ class Route:
         self.new = True
         self.disabled = ""
         self.penalty = 0
+        self.errors = 0
         self.nconn = 0
         self.lastconn = NEVER
         self.lastdisc = NEVER
@@ -264,6 +269,7 @@ class Routing:
     def disable(self, route: Route) -> None:
         """Not to be used for a while: 15 s times the square of the penalty, at most an hour."""
         route.penalty += 1
+        route.errors += 1
         delay = min(DELAY_ROUTE_BASE * route.penalty**2, DELAY_ROUTE_MAX)
         self._log.info(f"smtp-out: Disabling route {route} for {delay:.0f}s")
         route.disabled = DISABLED_NET
@@ -287,6 +293,15 @@ class Routing:
             self._log.info(f"smtp-out: Enabling route {route}")
             route.disabled = ""
             route.new = True
+
+    def resume(self, route: Route) -> None:
+        """The administrator knows better: use it, and forget what was."""
+        if route.timer is not None:
+            route.timer.cancel()
+            route.timer = None
+        route.penalty = route.errors = 0
+        route.disabled = ""
+        route.new = True
 
     def sweep(self, limits: MtaLimits, now: float) -> None:
         """Forget routes that nothing holds up any more: no connection, no penalty, no delay."""

@@ -104,7 +104,7 @@ class MtaSession(asyncio.Protocol):
         try:
             sock = self._socket()
             async with asyncio.timeout(CONNECT_SECONDS):
-                await self.mta.loop.sock_connect(sock, (host.address, port))
+                await self._reach(sock, (host.address, port))
             await self.mta.loop.create_connection(lambda: self, sock=sock)
             return
         except TimeoutError:
@@ -131,6 +131,21 @@ class MtaSession(asyncio.Protocol):
             sock.close()
             raise
         return sock
+
+    async def _reach(self, sock: socket.socket, address: tuple[str, int]) -> None:
+        """Connect; the loop's own way resolves names, in a thread, even where there is none to resolve."""
+        error = sock.connect_ex(address)
+        if error == errno.EINPROGRESS:
+            loop = self.mta.loop
+            writable = asyncio.Event()
+            loop.add_writer(sock.fileno(), writable.set)
+            try:
+                await writable.wait()
+            finally:
+                loop.remove_writer(sock.fileno())
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
 
     def _settings(self, helo: str) -> Settings:
         key = self.relay.key

@@ -15,6 +15,7 @@ pause envelope <msgid>
 pause envelope all
 pause mda
 pause mta
+pause mta from <addr> for <str>
 pause smtp
 remove <evpid>
 remove <msgid>
@@ -24,15 +25,22 @@ resume envelope <msgid>
 resume envelope all
 resume mda
 resume mta
+resume mta from <addr> for <str>
+resume route <routeid>
 resume smtp
 schedule <evpid>
 schedule <msgid>
 schedule all
 show envelope <evpid>
+show hosts
+show hoststats
 show message <evpid>
 show message <msgid>
+show mta paused
 show queue
 show queue <msgid>
+show relays
+show routes
 show stats
 show status
 spf walk

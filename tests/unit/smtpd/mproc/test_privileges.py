@@ -205,3 +205,25 @@ def test_all_of_it_in_the_order_of_a_child(tmp_path: Path) -> None:
 def test_without_rights(tmp_path: Path) -> None:
     assert in_child(lambda: attempt(privileges.enter, str(tmp_path))) == "PermissionError"
     assert in_child(lambda: attempt(privileges.become, UID, GID)) == "PermissionError"
+
+
+@need_root
+@root
+def test_only_the_kept_capabilities_are_left() -> None:
+    def keep() -> list[str]:
+        privileges.keep_capabilities(privileges.CAP_SETUID, privileges.CAP_KILL)
+        after = status()
+        return [after[name] for name in ("CapEff", "CapPrm", "CapInh", "CapBnd")]
+
+    kept = f"{1 << 7 | 1 << 5:016x}"
+    assert in_child(keep) == [kept, kept, "0" * 16, kept]
+
+
+@need_root
+@root
+def test_what_is_given_up_cannot_be_done() -> None:
+    def keep() -> str:
+        privileges.keep_capabilities(privileges.CAP_SETUID)
+        return attempt(os.chroot, "/")
+
+    assert in_child(keep) == "PermissionError"

@@ -156,3 +156,9 @@ def test_the_one_of_a_state_folder(tmp_path: Path) -> None:
     ]
     path.write_text("# mine\n")
     assert find_configuration(None, str(state)) == path and path.read_text() == "# mine\n"
+
+
+def test_a_check_makes_nothing(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    assert find_configuration(None, str(state), make=False) == state / "smtpd.conf"
+    assert not state.exists()

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from smtpd.spool.walk import (
     clear,
     is_evpid,
     is_msgid,
+    open_regular,
     read_envelope,
     scan,
 )
@@ -118,11 +119,20 @@ def test_envelopes_that_are_not_files(queue: tuple[Path, int]) -> None:
     (path / "link").symlink_to("/etc/passwd")
     os.mkfifo(path / "fifo")
     put(path, "file")
-    for name, kind in (("folder", CORRUPT), ("link", CORRUPT), ("missing", GONE)):
+    # the FIFO must not make us wait for a writer
+    for name, kind in (("folder", CORRUPT), ("link", CORRUPT), ("fifo", CORRUPT), ("missing", GONE)):
         result = read_envelope(name, fd)
         assert isinstance(result, Failure) and result.kind == kind
     assert read_envelope("file", fd) == b"file\n"
-    assert read_envelope("fifo", fd) == b""  # must not wait for a writer
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_a_message_that_is_no_file(queue: tuple[Path, int], make: Callable[[Path], None]) -> None:
+    path, fd = queue
+    make(path / "message")
+    before = len(os.listdir("/proc/self/fd"))
+    assert open_regular("message", fd, "open message") == Failure(CORRUPT, "open message: no regular file")
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_descriptors_run_out(queue: tuple[Path, int], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from smtpd.messages.pony_lookup import MxHost
 from smtpd.mproc.stat import Stat
 from smtpd.pony.mta import connect as module
 from smtpd.pony.mta.connect import Connector
+from smtpd.pony.mta.pauses import Pauses
 from smtpd.pony.mta.routing import NEVER, Domain, Route, Routing
 
 FREE = MtaLimits(conndelay_route=0, conndelay_relay=0, discdelay_route=0, maxconn_per_route=100)
@@ -31,6 +32,7 @@ class Mta:
         self.loop = loop
         self.log = Log()
         self.routing = Routing(loop, self.log, Stat())  # type: ignore[arg-type]
+        self.pauses = Pauses()
         self.stopping = False
         self.begun: list[Route] = []
 
@@ -83,6 +85,17 @@ def test_no_more_than_there_is_work_for(make: Any) -> None:
         for route in mta.begun:
             connector.collect(route)
         assert relay.nconn == connector.nconn == relay.domain.nconn == 0
+
+
+def test_a_source_that_is_paused(make: Any) -> None:
+    relay, connector, mta = make(FREE, 1)
+    mta.pauses.add("", "Y.example")
+    connector.connect()
+    assert (connector.error, relay.failed, mta.begun) == ("paused", 1, [])
+    mta.pauses.remove("", "y.example")
+    again = Connector(relay, mta.routing.source(""))
+    again.connect()
+    assert (again.error, len(mta.begun)) == ("", 1)
 
 
 def test_those_that_are_coming_count(make: Any) -> None:

@@ -231,28 +231,16 @@ def test_a_mute_host(bench: Any, make_host: Callable[..., Any], monkeypatch: pyt
 def test_a_host_that_does_not_answer_the_connection(
     bench: Any, make_host: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def never(*_: object) -> None:
+    async def never(session: object, *_: object) -> None:
         await bench.process.loop.create_future()
 
     monkeypatch.setattr(session_module, "CONNECT_SECONDS", 0.05)
-    monkeypatch.setattr(bench.process, "loop", Slow(bench.process.loop, never))
-    bench.mta.loop = bench.process.loop
+    monkeypatch.setattr(session_module.MtaSession, "_reach", never)
     bench.smart(make_host())
     bench.relay()
     (result,) = bench.wait()
     assert result.error == "Network error on destination MXs"
     assert any(line.endswith("mta error reason=Connection timeout") for line in bench.lines)
-
-
-class Slow:
-    """A loop whose connections never come about."""
-
-    def __init__(self, loop: Any, never: Callable[..., Any]) -> None:
-        self._loop = loop
-        self.sock_connect = never
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loop, name)
 
 
 def test_the_session_s_mails_are_limited(

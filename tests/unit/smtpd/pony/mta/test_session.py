@@ -11,6 +11,7 @@ from smtpd.config.model import Config, MtaLimits
 from smtpd.messages.pony_lookup import MxHost
 from smtpd.messages.pony_queue import OpenMessage
 from smtpd.pony.mta.connect import Connector
+from smtpd.pony.mta.pauses import Pauses
 from smtpd.pony.mta.relay import Relay
 from smtpd.pony.mta.routing import Routing
 from smtpd.pony.mta.session import MtaSession
@@ -56,6 +57,7 @@ class Bench:
             stat=process.stat,
             queue=self.queue,
             routing=self.routing,
+            pauses=Pauses(),
             stopping=False,
             session_over=self.over.append,
             relay_quiet=lambda relay: None,

@@ -1,0 +1,214 @@
+"""What looking costs: `tools/bench see`. The daemon relays mail while somebody watches, profiles, or nobody does.
+
+Rounds of one kind and of the other alternate, so that what else the machine does meanwhile hits both alike; what is
+printed is the median over the rounds. Two figures: the rate of mails through accept and relay, and the
+daemon's own processor time a mail, which the machine's other work disturbs less. It prints and never judges.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from bench_daemons import Ours, private_machine
+from bench_load import Load, Postfix, Sink
+from bench_machine import BenchError, adopt_orphans, end_all, take_away, wait_for
+from family import below
+
+ROOT = Path(__file__).resolve().parent.parent
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class WithoutRecorder(Ours):
+    """The same daemon with its flight recorder off."""
+
+    environment: ClassVar[dict[str, str]] = Ours.environment | {"IMSG_RECORDER": "0"}
+
+
+class Round(NamedTuple):
+    """`rate`: mails a second; `processor`: the daemon's seconds a mail."""
+
+    rate: float
+    processor: float
+
+
+class Bed:
+    """A daemon, where it relays to, and the load."""
+
+    def __init__(self, kind: type[Ours], work: Path, sessions: int) -> None:
+        work.mkdir(parents=True)
+        postfix = Postfix(ROOT / ".cache/debian/postfix")
+        self.sessions = sessions
+        self.sink = Sink(postfix, work)
+        self.daemon = kind(work, self.sink.port, raised=True)
+        self.load = Load(postfix, self.daemon.port, "rcpt@relay.test", 1000, True)
+        self.sent = 0
+
+    def drive(self, messages: int) -> Round:
+        """Send so many, wait for the last to arrive."""
+        before = processor_seconds(self.daemon.program.pid)
+        began = time.monotonic()
+        self.sent += messages
+        self.load.send(self.sessions, messages, 120)
+        wait_for("the last mail", lambda: self.sink.messages() >= self.sent, 120, 0.005)
+        seconds = time.monotonic() - began
+        spent = processor_seconds(self.daemon.program.pid) - before
+        return Round(messages / seconds, spent / messages)
+
+    def stop(self) -> None:
+        self.daemon.stop()
+        self.sink.stop()
+
+
+def processor_seconds(pid: int) -> float:
+    """User and system time of a process and all that descend from it and are alive."""
+    ticks = 0
+    for member in (pid, *below(pid)):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / TICKS
+
+
+@contextlib.contextmanager
+def watching(bed: Bed, number: int, *, slow: bool) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """So many `trace imsg --watch` of everything; slow: stopped as soon as they have begun."""
+    command = [*bed.daemon.control(), "trace", "imsg", "--watch", "--count=0", "--seconds=0"]
+    with open(os.devnull, "wb") as null:
+        started = [subprocess.Popen(command, stdout=null, stderr=subprocess.PIPE) for _ in range(number)]
+    time.sleep(1)
+    for each in started:
+        if slow:
+            each.send_signal(signal.SIGSTOP)
+    try:
+        yield started
+    finally:
+        for each in started:
+            each.send_signal(signal.SIGCONT)
+            each.send_signal(signal.SIGINT)
+            each.communicate(timeout=20)
+
+
+@contextlib.contextmanager
+def profiling(bed: Bed) -> Iterator[None]:
+    """`profile all`."""
+    bed.daemon.ctl("profile", "all")
+    try:
+        yield
+    finally:
+        bed.daemon.ctl("unprofile", "all")
+
+
+@contextlib.contextmanager
+def capturing(bed: Bed) -> Iterator[None]:
+    """`capture` of everything into a file."""
+    path = bed.daemon.work / "capture.pcapng"
+    command = [*bed.daemon.control(), "capture", "-w", str(path), "--count=0", "--seconds=0"]
+    started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(1)
+    try:
+        yield
+    finally:
+        started.send_signal(signal.SIGINT)
+        started.wait(20)
+
+
+def compare(rounds: int, plain: Callable[[], Round], other: Callable[[], Round]) -> tuple[float, float]:
+    """What share of the rate the other way costs, and what share of processor time it adds; medians of pairs."""
+    rates, processor = [], []
+    for number in range(rounds):
+        first, second = (plain, other) if number % 2 == 0 else (other, plain)
+        one, two = first(), second()
+        before, after = (one, two) if number % 2 == 0 else (two, one)
+        rates.append(1 - after.rate / before.rate)
+        processor.append(after.processor / before.processor - 1)
+    return statistics.median(rates), statistics.median(processor)
+
+
+class Line(NamedTuple):
+    """One thing that costs. `limit`: what it may cost at most, by the project's own word."""
+
+    name: str
+    limit: float
+    rate: float
+    processor: float
+
+
+def measure(options: argparse.Namespace, work: Path) -> Iterator[Line]:
+    """All lines, one after the other."""
+    messages: int = options.messages
+    bed = Bed(Ours, work / "with", options.sessions)
+    try:
+        bed.drive(max(200, messages // 4))
+        bare = Bed(WithoutRecorder, work / "without", options.sessions)
+        try:
+            bare.drive(max(200, messages // 4))
+            found = compare(options.rounds, lambda: bare.drive(messages), lambda: bed.drive(messages))
+            yield Line("flight recorder, always on", 0.02, *found)
+        finally:
+            bare.stop()
+
+        def within(way: Callable[[], contextlib.AbstractContextManager[Any]]) -> Callable[[], Round]:
+            def drive() -> Round:
+                with way():
+                    return bed.drive(messages)
+
+            return drive
+
+        ways: tuple[tuple[str, float, Callable[[], contextlib.AbstractContextManager[Any]]], ...] = (
+            ("trace imsg --watch, everything", 0.10, lambda: watching(bed, 1, slow=False)),
+            ("three watchers that have stopped", 0.10, lambda: watching(bed, 3, slow=True)),
+            ("capture -w, everything", 0.10, lambda: capturing(bed)),
+            ("profile all", 0.05, lambda: profiling(bed)),
+        )
+        for name, limit, way in ways:
+            yield Line(name, limit, *compare(options.rounds, lambda: bed.drive(messages), within(way)))
+    finally:
+        bed.stop()
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="tools/bench see", description="What looking inside costs.")
+    parser.add_argument("--messages", type=int, default=1500, help="mails a round (default: 1500)")
+    parser.add_argument("--rounds", type=int, default=7, help="pairs of rounds a line (default: 7)")
+    parser.add_argument("--sessions", type=int, default=10, help="SMTP sessions at once (default: 10)")
+    parser.add_argument("--work", type=Path, default=ROOT / ".cache/bench", help="where spools lie")
+    parser.add_argument("--json", action="store_true", help="an object a line")
+    options = parser.parse_args(argv)
+    adopt_orphans()
+    work: Path = options.work / f"see-{os.getpid()}"
+    try:
+        if os.geteuid() == 0:
+            work.mkdir(parents=True)
+            private_machine(work)
+        print(f"of accept+relay, {options.sessions} sessions; medians of {options.rounds} pairs of rounds")
+        for line in measure(options, work):
+            if options.json:
+                print(json.dumps(line._asdict()), flush=True)
+                continue
+            print(
+                f"  {line.name:<34} {100 * line.rate:6.1f} % of the rate, {100 * line.processor:+6.1f} % "
+                f"processor time   (at most {100 * line.limit:.0f} %)",
+                flush=True,
+            )
+    except BenchError as error:
+        print(f"tools/bench see: {error}", file=sys.stderr)
+        return 1
+    finally:
+        end_all()
+        take_away()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
