@@ -151,7 +151,7 @@ class Channel:
     def receive(self) -> list[Received]:
         """Read once: every message that is now complete, [] if none is.
 
-        FrameError or MessageError if the peer sent what no peer may send: the channel is of no use afterwards,
+        FrameError or MessageError if the peer sent what no peer may send: the channel is of no use after it,
         and good messages of the same read go with the bad one. ChannelClosed at its clean end, OSError. The
         caller owns the descriptors in the result.
         """

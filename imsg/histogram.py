@@ -5,7 +5,7 @@ that every power of two is cut into 16 equal ones; so buckets of different histo
 added.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 MOST_VALUE = 2**64 - 1
 
@@ -53,6 +53,20 @@ class Histogram:
             value = (shift << 4) + (value >> shift) if shift < 60 else index_of(MOST_VALUE)
         buckets = self.buckets
         buckets[value] = buckets.get(value, 0) + 1
+
+    def extend(self, values: Sequence[int]) -> None:
+        """Many values, none negative: quicker than one by one."""
+        if not values:
+            return
+        self.count += len(values)
+        self.total += sum(values)
+        self.most = max(self.most, max(values))
+        buckets = self.buckets
+        for value in values:
+            if value >= 32:
+                shift = value.bit_length() - 5
+                value = (shift << 4) + (value >> shift) if shift < 60 else index_of(MOST_VALUE)
+            buckets[value] = buckets.get(value, 0) + 1
 
     def merge(self, other: "Histogram") -> None:
         """All values of another one too."""

@@ -145,7 +145,9 @@ def _send(options: Options, places: Places) -> int:
         recipients = list(dict.fromkeys(_qualified(_without_brackets(each), machine_name) for each in wanted))
         if not recipients:
             raise SubmissionError("no recipients", os.EX_USAGE)
-        fullname = options.fullname if options.fullname is not None else _fullname(user)
+        fullname = options.fullname
+        if fullname is None:  # whoever gives a sender may be somebody else
+            fullname = "" if options.sender is not None else _fullname(user)
         mail = Mail(
             sender=sender,
             rcpts=tuple(Rcpt(each, options.notify) for each in recipients),

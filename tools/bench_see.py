@@ -1,6 +1,6 @@
-"""What looking costs: `tools/bench see`. The daemon relays mail while somebody watches, profiles, or nobody does.
+"""What looking costs: `tools/bench see`. The daemon relays while somebody watches, profiles, or nobody.
 
-Rounds of one kind and of the other alternate, so that what else the machine does meanwhile hits both alike; what is
+Rounds of one kind and of the other alternate, so that what else the machine does hits both alike; what is
 printed is the median over the rounds. Two figures: the rate of mails through accept and relay, and the
 daemon's own processor time a mail, which the machine's other work disturbs less. It prints and never judges.
 """
@@ -124,7 +124,7 @@ def capturing(bed: Bed) -> Iterator[None]:
 
 
 def compare(rounds: int, plain: Callable[[], Round], other: Callable[[], Round]) -> tuple[float, float]:
-    """What share of the rate the other way costs, and what share of processor time it adds; medians of pairs."""
+    """The share of the rate that the other way costs and of processor time that it adds; medians of pairs."""
     rates, processor = [], []
     for number in range(rounds):
         first, second = (plain, other) if number % 2 == 0 else (other, plain)

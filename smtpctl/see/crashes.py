@@ -19,6 +19,7 @@ MOST = 256 * 1024 * 1024
 """Bytes of a file once unpacked."""
 
 _TIME = attrgetter("time")
+_BROKEN = (ValueError, KeyError, TypeError, OverflowError, EOFError, gzip.BadGzipFile, zlib.error)
 
 
 class CrashError(ValueError):
@@ -56,7 +57,7 @@ class CrashFile:
             for name, pid, size in head["memories"]:
                 self.memories.append(CrashMemory(str(name), int(pid), data[at : at + int(size)]))
                 at += int(size)
-        except (ValueError, KeyError, TypeError, EOFError, zlib.error) as error:
+        except _BROKEN as error:
             raise CrashError(f"no crash file ({type(error).__name__})") from None
 
     def sightings(self) -> list[Seen]:

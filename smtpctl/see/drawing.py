@@ -49,7 +49,7 @@ def svg(flow: Flow) -> Iterator[str]:
     yield "<defs>"
     for name in processes:
         yield (
-            f'<marker id="head-{name}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" '
+            f'<marker id={quoteattr(f"head-{name}")} viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" '
             f'markerHeight="7" orient="auto"><path d="M0 0L10 5L0 10z" fill="{colour_of(name)}"/></marker>'
         )
     yield "</defs>"

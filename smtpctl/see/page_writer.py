@@ -159,7 +159,7 @@ def _chunks(
                 ("mail", mail_of[index]),
                 ("offset", len(payloads)),
                 ("kind", kinds[message.number]),
-                ("length", message.length),
+                ("length", min(message.length, 0xFFFF)),
                 ("size", len(payload)),
                 ("from", ends[message.sender]),
                 ("to", ends[message.receiver]),

@@ -84,7 +84,7 @@ class Watchers:
         error = ""
         try:
             self._lend(client, reqid)
-            # While a request is under way nobody reads from the client; its end has to be noticed all the same.
+            # While a request is under way nobody reads from the client; its end must be noticed all the same.
             self._process.loop.add_reader(descriptor, _heard, watch)
             async with asyncio.timeout(message.seconds or None):
                 error = await watch.ended

@@ -64,7 +64,9 @@ class TableSet:
             )
         except TableFault as fault:
             self._faults[name] = str(fault)
+            self._log.trace("tables", f"{name} ({table.backend}): {fault}")
             return str(fault)
+        self._log.trace("tables", f"{name} ({table.backend}): in service")
         self._faults.pop(name, None)
         if isinstance(opened, StaticTable):
             for service in self._services.get(name, ()):
@@ -94,7 +96,9 @@ class TableSet:
             if table in self._faults:
                 loop = asyncio.get_running_loop()
                 return await loop.run_in_executor(None, self._open, self._config[table])
-            return await (self._quick.get(table) or self._slow[table]).update()
+            fault = await (self._quick.get(table) or self._slow[table]).update()
+            self._log.trace("tables", f"{table}: {fault or 'updated'}")
+            return fault
 
     # questions
 

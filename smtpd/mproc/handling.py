@@ -16,6 +16,9 @@ from .peer import Peer
 if TYPE_CHECKING:
     from .process import Process
 
+SLOW_NS = 5_000_000
+"""A handler that runs so long holds up everything else in its process: `trace mproc` tells of it."""
+
 _now = time.monotonic_ns  # the recorder's clock
 
 
@@ -28,11 +31,12 @@ class Handling:
         self._marking = False
         self._following = False
         self._asked: dict[tuple[str, int], dict[int, int]] = {}  # peer -> request's id -> when it was sent
+        self._requests: dict[tuple[str, type], tuple[Kind, Callable[[int], None], Callable[[int], None]]] = {}
 
     @property
     def on(self) -> bool:
         """Whether peers have to be observed."""
-        return self._measuring or self._marking or self._following
+        return self._measuring or self._marking or self._following or self._process.log.tracing_mproc
 
     def measure(self, on: bool) -> None:
         """Collect histograms of times."""
@@ -69,16 +73,22 @@ class Handling:
     def handler(self, peer: Peer, kind: Kind, handler: Callable[..., Any]) -> Callable[..., Any]:
         """What to call in place of a handler."""
         is_request = kind.reply is not None
+        took = self._process.profile.samples("imsg", "handler", peer.name, kind.name).append
 
         def timed(*arguments: Any) -> Any:
             began = _now()
             answer = handler(*arguments)
-            peerid = arguments[1] if is_request else 0
-            if answer is None or isinstance(answer, tuple):
-                self._ran(peer, kind, peerid, began, _now() - began)
-                return answer
-            # Nothing of a coroutine has run yet: it is begun by whoever awaits this.
-            return self._steps(answer, peer, kind, peerid)
+            if answer is not None and not isinstance(answer, tuple):
+                # Nothing of a coroutine has run yet: it is begun by whoever awaits this.
+                return self._steps(answer, peer, kind, arguments[1] if is_request else 0)
+            ended = _now()
+            if self._measuring:
+                took(ended - began)
+            if self._marking:
+                self._mark(peer, kind, arguments[1] if is_request else 0, began, ended - began, 0)
+            if ended - began >= SLOW_NS:
+                self._tell(peer, kind, ended - began)
+            return answer
 
         return timed
 
@@ -86,20 +96,43 @@ class Handling:
         self, peer: Peer, peerid: int, request: type, then: Callable[..., None]
     ) -> Callable[..., None]:
         """What to call in place of `then` with the reply to a request that was just sent."""
-        reply = kind_of(kind_of(request).reply)
-        asked = self._asked.setdefault((peer.name, peer.instance), {})
-        asked[peerid] = sent = _now()
+        known = self._requests.get((peer.name, request))
+        if known is None:
+            known = self._requests[peer.name, request] = self._request(peer.name, request)
+        reply, replied, took = known
+        asked = self._asked.setdefault((peer.name, peer.instance), {}) if self._following else None
+        sent = _now()
+        if asked is not None:
+            asked[peerid] = sent
 
         def timed(*arguments: Any) -> None:
             began = _now()
-            asked.pop(peerid, None)
+            if asked is not None:
+                asked.pop(peerid, None)
             then(*arguments)
-            if arguments[0] is not None:
-                if self._measuring:
-                    self._process.profile.add("imsg", "reply", peer.name, kind_of(request).name, began - sent)
-                self._ran(peer, reply, 0, began, _now() - began)
+            if arguments[0] is None:
+                return
+            ended = _now()
+            if self._measuring:
+                replied(began - sent)
+                took(ended - began)
+            if self._marking:
+                self._mark(peer, reply, 0, began, ended - began, 0)
+            if ended - began >= SLOW_NS:
+                self._tell(peer, reply, ended - began)
 
         return timed
+
+    def _request(self, peer: str, request: type) -> tuple[Kind, Callable[[int], None], Callable[[int], None]]:
+        """Of a kind of request to a peer: its reply's kind, and where its times go."""
+        kind = kind_of(request)
+        reply = kind_of(kind.reply)
+        samples = self._process.profile.samples
+        return (
+            reply,
+            samples("imsg", "reply", peer, kind.name).append,
+            samples("imsg", "handler", peer, reply.name).append,
+        )
 
     @coroutine
     def _steps(
@@ -116,7 +149,8 @@ class Handling:
             except StopIteration as end:
                 took = _now() - began
                 self._mark(peer, kind, peerid, began, took, step)
-                self._measure(peer, kind, spent + took)
+                if self._measuring:
+                    self._process.profile.add("imsg", "handler", peer.name, kind.name, spent + took)
                 return end.value
             took = _now() - began
             spent += took
@@ -132,13 +166,11 @@ class Handling:
                 value = error
                 send = handler.throw
 
-    def _ran(self, peer: Peer, kind: Kind, peerid: int, began: int, took: int) -> None:
-        self._mark(peer, kind, peerid, began, took, 0)
-        self._measure(peer, kind, took)
-
-    def _measure(self, peer: Peer, kind: Kind, took: int) -> None:
-        if self._measuring:
-            self._process.profile.add("imsg", "handler", peer.name, kind.name, took)
+    def _tell(self, peer: Peer, kind: Kind, took: int) -> None:
+        """With `trace mproc`: nothing else happened in this process meanwhile."""
+        log = self._process.log
+        if log.tracing_mproc:
+            log.trace("mproc", f"{kind.name} from {peer.name} held the loop for {took / 1e6:.1f} ms")
 
     def _mark(self, peer: Peer, kind: Kind, peerid: int, began: int, took: int, step: int) -> None:
         """length: which run of the handler this was, 0 for the first."""

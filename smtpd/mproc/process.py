@@ -149,6 +149,8 @@ class Process:
         self._peers[name, instance] = peer
         if old is not None:
             old.close()
+        if self.log.tracing_mproc:
+            self.log.trace("mproc", f"link to {name}{' again' if old is not None else ''}")
         self.trace_changed()
         return peer
 
@@ -173,12 +175,16 @@ class Process:
     def peer_lost(self, peer: Peer) -> None:
         """A peer went away. parent sees why and decides; without parent there is no daemon."""
         self.log.debug(f"{peer.name} has closed its end")
+        if self.log.tracing_mproc:
+            waiting = f"{peer.unanswered} requests unanswered, {peer.backlog} bytes unsent"
+            self.log.trace("mproc", f"lost the link to {peer.name}: {waiting}")
 
     def trace_changed(self) -> None:
         """Hook the message trace into, or out of, every channel."""
         trace_messages(self.log, self.NAME, self.peers())
         self.taping.apply()
         self.handling.apply()
+        self.stat.trace((lambda line: self.log.trace("stat", line)) if self.log.tracing_stat else None)
 
     # the end
 

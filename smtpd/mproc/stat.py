@@ -1,5 +1,7 @@
 """The counters of a process, under OpenSMTPD's names (smtpctl(8), "show stats")."""
 
+from collections.abc import Callable
+
 
 class Stat:
     """Counters by name. They are collected by control when somebody asks, not sent at every change."""
@@ -28,3 +30,20 @@ class Stat:
     def items(self) -> list[tuple[str, int]]:
         """All counters, by name."""
         return sorted(self._counters.items())
+
+    def trace(self, write: Callable[[str], None] | None) -> None:
+        """Have a line written for every change, or no more: then a counter costs what it did."""
+        for name in ("add", "sub", "set"):
+            vars(self).pop(name, None)
+            if write is not None:
+                setattr(self, name, self._traced(getattr(self, name), write))
+
+    def _traced(self, change: Callable[..., None], write: Callable[[str], None]) -> Callable[..., None]:
+        def traced(name: str, count: int = 1) -> None:
+            before = self.get(name)
+            change(name, count)
+            after = self.get(name)
+            if after != before:
+                write(f"{name}: {before} -> {after}")
+
+        return traced

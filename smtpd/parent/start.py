@@ -20,7 +20,7 @@ from smtpd.config.dump import dump
 from smtpd.config.errors import ConfigErrors
 from smtpd.config.machine import Machine
 from smtpd.config.model import Config
-from smtpd.config.parse import parse_file
+from smtpd.config.parse import parse_file, parse_text
 from smtpd.messages import links
 from smtpd.mproc.log import SUBSYSTEMS, Log
 from smtpd.mproc.loop import new_loop
@@ -28,7 +28,7 @@ from smtpd.spool import layout
 
 from . import sockets, unserved
 from .interfaces import following
-from .places import Places, PlacesError, find_configuration, find_places
+from .places import FIRST_CONFIGURATION, Places, PlacesError, find_configuration, find_places
 
 EXIT_FAILED = 1
 
@@ -45,8 +45,12 @@ def main(options: argparse.Namespace) -> int:
         if options.state == "":
             raise StartError("--state wants a folder")
         _check_traces(options.traces)
+        macros = _macros(options.macros)
         path = find_configuration(options.file, options.state, make=not options.check)
-        config = parse_file(str(path), macros=_macros(options.macros))
+        if options.check and options.file is None and options.state and not path.exists():
+            config = parse_text(FIRST_CONFIGURATION, str(path), macros)  # what a start would make
+        else:
+            config = parse_file(str(path), macros=macros)
     except ConfigErrors as errors:
         print(errors, file=sys.stderr)
         return EXIT_FAILED

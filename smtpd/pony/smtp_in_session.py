@@ -120,6 +120,8 @@ class SmtpInSession(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client's."""
+        if self._owner.log.tracing_io:
+            self._owner.log.trace("io", f"{self.id:016x} read {len(data)} bytes")
         if self._owner.log.tracing_smtp:
             self._trace("<<<", data)
         self._do(self._core.receive(data))
@@ -198,6 +200,8 @@ class SmtpInSession(asyncio.Protocol):
                 self._pace()
 
     def _send(self, out: bytes) -> None:
+        if self._owner.log.tracing_io:
+            self._owner.log.trace("io", f"{self.id:016x} wrote {len(out)} bytes")
         if self._owner.log.tracing_smtp:
             self._trace(">>>", out)
         self._transport.write(out)
@@ -369,6 +373,10 @@ class SmtpInSession(asyncio.Protocol):
             elif n < len(lines) - 1:
                 text = without_secret(line.removesuffix(b"\r")).decode("utf-8", "surrogateescape")
                 show("smtp", f"{self.id:016x} {direction} {text}")
+                if direction == "<<<" and text.strip().upper() == "DATA" and n < len(lines) - 2:
+                    # whoever does not wait for the 354 may have sent content behind it
+                    show("smtp", f"{self.id:016x} <<< [MSG] {sum(map(len, lines[n + 1 :]))} octets")
+                    break
         if direction == "<<<":
             self._mid_line = lines[-1] != b""
 

@@ -151,10 +151,7 @@ class FsBackend(Backend):
             return Failure(EXISTS, "the message is open already")
         name = f"{msgid:08x}"
         try:
-            if self._spares:
-                os.rename(self._spares.pop(), name, src_dir_fd=self._purge, dst_dir_fd=self._incoming)
-            else:
-                os.mkdir(name, 0o700, dir_fd=self._incoming)
+            self._make_folder(name)
         except OSError as error:
             return failure(error, "make message")
         content = -1
@@ -167,6 +164,15 @@ class FsBackend(Backend):
             self._discard(name)
             return failure(error, "make message")
         return content
+
+    def _make_folder(self, name: str) -> None:
+        """incoming/NAME, of a spare one if there is one. Raises OSError."""
+        while self._spares:
+            # One may be gone: somebody tidied up, or its message came back under its old id and went again.
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(self._spares.pop(), name, src_dir_fd=self._purge, dst_dir_fd=self._incoming)
+                return
+        os.mkdir(name, 0o700, dir_fd=self._incoming)
 
     def commit(self, msgid: int, envelopes: Sequence[tuple[int, bytes]], then: Then) -> None:
         content = self._contents.pop(msgid, None)

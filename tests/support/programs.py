@@ -13,6 +13,7 @@ _CALL = "import sys; from smtpctl.__main__ import {name}; sys.exit({name}(sys.ar
 _AS_USER = """\
 import os, sys
 from smtpctl import __main__, enqueue
+from smtpctl.commands import table
 enqueue.load()
 uid = int(sys.argv[1])
 os.setgroups([])

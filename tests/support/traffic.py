@@ -19,7 +19,9 @@ _BLANK = {str: "", int: 0}
 def envelope(evpid: int, sender: str, rcpt: str) -> Envelope:
     """An envelope for delivery to a local user."""
     fields: dict[str, Any] = dict.fromkeys(Envelope._fields, 0)
-    texts = "type dispatcher tag smtpname helo hostname username errorline sockaddr dsn_ret dsn_envid dsn_orcpt"
+    texts = (
+        "type dispatcher tag smtpname helo hostname username errorline sockaddr dsn_ret dsn_envid dsn_orcpt"
+    )
     fields |= dict.fromkeys((*texts.split(), "mda_exec", "mda_subaddress", "mda_user", "bounce_type"), "")
     to = MailAddress(*rcpt.split("@"))
     fields |= {
@@ -68,7 +70,9 @@ class Traffic:
         """The peerid of the last message on a channel."""
         return self._numbers.get((sender, receiver), 0)
 
-    def ask(self, sender: str, receiver: str, request: Any, reply: Any, *, fd: bool = False) -> Iterator[Seen]:
+    def ask(
+        self, sender: str, receiver: str, request: Any, reply: Any, *, fd: bool = False
+    ) -> Iterator[Seen]:
         """A request and its reply; `reply` without its reqid."""
         yield from self.pass_(sender, receiver, request)
         reqid = self.last(sender, receiver)

@@ -155,7 +155,7 @@ def test_a_user_without_rights(daemon) -> None:
 @pytest.mark.root
 @pytest.mark.usefixtures("privileged")
 def test_offline_mail_is_submitted_as_its_owner(daemon) -> None:
-    """As OpenSMTPD's sendmail, which is setgid, leaves it there: the owner's, with the group of the folder."""
+    """As OpenSMTPD's sendmail, setgid, leaves it there: the owner's, with the group of the folder."""
     one = daemon(LOCAL, mode="privileged")
     assert one.stop() == 0
     offline = one.state / "spool/offline"

@@ -30,6 +30,7 @@ from smtpd.protocol.smtp.client_events import (
 from .connect import Connector
 from .content import Content
 from .routing import Mx, Route, bracketed
+from .shown import shown_output
 from .task import MAX_AGAIN, Task, rcpt_of
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class MtaSession(asyncio.Protocol):
         self._prepared: _Job | None = None
         self._opening = False
         self._sending: _Job | None = None
+        self._has_content = False  # what is written may hold content
         self._paused = False
         self._idle = False
         self._idle_since = 0.0
@@ -175,6 +177,8 @@ class MtaSession(asyncio.Protocol):
         """Replies."""
         client = self._client
         assert client is not None
+        if self.mta.log.tracing_io:
+            self.mta.log.trace("io", f"{self.id:016x} read {len(data)} bytes")
         if self.mta.log.tracing_mta:
             for line in data.decode("utf-8", "surrogateescape").splitlines():
                 self.mta.log.trace("mta", f"{self.id:016x} <<< {line}")
@@ -331,6 +335,7 @@ class MtaSession(asyncio.Protocol):
         client = self._client
         assert client is not None and self._transport is not None
         self._sending = job
+        self._has_content = True
         last = False
         try:
             while not last and not self._paused:
@@ -386,14 +391,13 @@ class MtaSession(asyncio.Protocol):
         data = client.take_output()
         if data:
             if self.mta.log.tracing_mta:
-                self._trace_out(data)
+                for line in shown_output(data, client.awaiting, self._has_content):
+                    self.mta.log.trace("mta", f"{self.id:016x} >>> {line}")
+            if self.mta.log.tracing_io:
+                self.mta.log.trace("io", f"{self.id:016x} wrote {len(data)} bytes")
+            self._has_content = self._sending is not None
             self._transport.write(data)
             self._progress()
-
-    def _trace_out(self, data: bytes) -> None:
-        for line in data.decode("utf-8", "surrogateescape").splitlines()[:50]:
-            shown = "AUTH ********" if line.startswith("AUTH ") else line
-            self.mta.log.trace("mta", f"{self.id:016x} >>> {shown}")
 
     def _progress(self) -> None:
         if self._client is not None and not self._idle:

@@ -131,6 +131,7 @@ def test_the_sender(
 ) -> None:
     assert send(monkeypatch, words, data) == 0
     assert daemon_played.mails[0].sender == sender
+    assert (b"Example" in daemon_played.contents[0]) is (b"From" not in data and "-f" not in words)
 
 
 def test_recipients_of_the_header_only_with_t(

@@ -17,6 +17,7 @@ pause mda
 pause mta
 pause mta from <addr> for <str>
 pause smtp
+profile <str>
 remove <evpid>
 remove <msgid>
 remove all
@@ -46,6 +47,7 @@ show status
 spf walk
 trace <str>
 uncorrupt <msgid>
+unprofile <str>
 untrace <str>
 update table <str>
 """

@@ -51,7 +51,8 @@ def test_the_time_of_a_handler_is_the_length_of_its_slice() -> None:
     assert {event["dur"] for event in slices} == {25.0}
     marks = [e for e in phase(events(everything(mail())), "X") if e["cat"] == "handler"]
     assert {event["dur"] for event in marks} == {MARK}
-    assert slices[0]["args"]["peerid"] == 1 and slices[0]["args"]["from"] == "pony"
+    first = next(event["args"] for event in slices if event["name"] == "ReverseName")
+    assert first == {"address": "192.0.2.1", "session": "ca5d4878260e45a8", "from": "pony", "peerid": 1}
 
 
 def test_arrows_begin_and_end_on_slices_of_their_message() -> None:

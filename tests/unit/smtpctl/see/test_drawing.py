@@ -1,4 +1,4 @@
-"""smtpctl/see/drawing.py: an SVG that parses, with an arrow for each message, and nothing of others' making."""
+"""smtpctl/see/drawing.py: an SVG that parses, an arrow for each message, nothing of others' making."""
 
 from xml.etree import ElementTree
 

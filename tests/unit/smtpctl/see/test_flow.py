@@ -1,7 +1,7 @@
 """smtpctl/see/flow.py: what belongs to a mail, an envelope, a session, and what is said when nothing does."""
 
 import pytest
-from traffic import MESSAGES_OF_A_MAIL, START, Traffic
+from traffic import MESSAGES_OF_A_MAIL, PIDS, START, Traffic
 
 from smtpctl.see.flow import Flow, NoFlow, column_of, everything, flow_of, join, mails_in
 from smtpctl.see.joining import Message
@@ -14,12 +14,7 @@ def messages() -> list[Message]:
     """Two mails, their sightings in each other's way."""
     first, second = Traffic(), Traffic()
     second.now += 1000
-    second.last = lambda sender, receiver: second._numbers[sender, receiver]  # type: ignore[method-assign]
-    for link in (("pony", "lookup"), ("lookup", "pony"), ("pony", "queue"), ("queue", "pony"), ("lookup", "queue"),
-                 ("queue", "lookup"), ("lookup", "parent"), ("parent", "lookup"), ("queue", "scheduler"),
-                 ("scheduler", "queue"), ("pony", "parent"), ("parent", "pony"), ("pony", "delivery"),
-                 ("delivery", "pony")):  # fmt: skip
-        second._numbers[link] = 500
+    second._numbers = {(one, other): 500 for one in PIDS for other in PIDS}  # not those of the first
     sightings = [*first.mail(ONE, 7), *second.mail(TWO, 8)]
     return join(sorted(sightings, key=lambda seen: seen.time))
 

@@ -13,8 +13,8 @@ from smtpd.messages.client_control import (
     ClientShowStatus,
     StatusRow,
 )
-from smtpd.messages.control_pony import PauseSmtp, ResumeSmtp
 from smtpd.messages.control_observation import WipeTape
+from smtpd.messages.control_pony import PauseSmtp, ResumeSmtp
 from smtpd.messages.control_process import OTHERS, SetTrace, SetVerbose
 from smtpd.messages.control_scheduler import PauseDelivery, ResumeDelivery
 

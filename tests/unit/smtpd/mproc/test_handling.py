@@ -19,6 +19,7 @@ from smtpd.messages.pony_queue import (
     RollbackMessage,
 )
 from smtpd.mproc.handling import Handling
+from smtpd.mproc.log import Log
 from smtpd.mproc.peer import Peer
 from smtpd.mproc.profile import Profile
 
@@ -30,6 +31,7 @@ class Measured:
 
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
+        self.log = Log("pony")
         self.profile = Profile()
         self.recorder = Recorder(bytearray(Recorder.size(16, MIN_TAPE)), entries=16)
         self.handling = Handling(self)  # type: ignore[arg-type]

@@ -93,7 +93,7 @@ def test_on_from_nothing_and_off(bench: Bench) -> None:
     assert list(bench.rows()) == [("fsync", "", "fsync")], "what was measured stays"
     assert told == [True, False]
     bench.profiling.set_profile(bench.peer, SetProfile("moon", True))
-    assert bench.lines == ["nothing to profile in moon"]
+    assert bench.lines == ["warn: nothing to profile in moon"]
 
 
 def test_parts_fit_frames_and_are_of_one_moment(bench: Bench) -> None:
@@ -169,7 +169,7 @@ def test_samples_of_the_loop_and_the_links(bench: Bench, monkeypatch: pytest.Mon
     assert number >= 2 and {row.number for row in rows.values()} == {number}
     assert rows["unanswered", "queue", "requests"].total == number
     assert rows["oldest", "queue", "request"].most > 0
-    assert bench.profiling.part(1, 0).milliseconds >= 100
+    assert bench.profiling.part(1, 0).milliseconds >= 50
     bench.profiling.profile("mproc", False)
     bench.loop.run_until_complete(asyncio.sleep(0.02))
     assert bench.rows() == rows and bench.profiling.part(1, 0).milliseconds == 0

@@ -56,7 +56,7 @@ def test_odd_limits() -> None:
 def test_all_get_through_and_the_bound_holds(
     hiwat: int, lowat: int, release: int, total: int, choices: list[bool]
 ) -> None:
-    """Against a scheduler that releases what it has: in the end all were taken, never more than hiwat waited."""
+    """Against a scheduler that releases what it has: all were taken in the end, at most hiwat waited."""
     holdq = HoldQueue(hiwat, lowat, release)
     coming, waiting, held, done = total, 0, 0, 0
     for choice in [*choices, *[True, False] * (total * 3 + 10)]:

@@ -1,6 +1,7 @@
 """Back from corrupt/, and what was put into the queue by hand."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,33 @@ def test_the_last_envelope(root: Path, open_spool: Callable[[], Any]) -> None:
     assert not place(root, evpid).exists()
     assert spool.ask("restore", evpid >> 32) is None
     assert (spool.text(evpid), spool.content(evpid >> 32)) == (b"envelope\n", b"content\n")
+
+
+def test_a_message_that_comes_back_under_its_id_and_goes_again(
+    root: Path, open_spool: Callable[[], Any]
+) -> None:
+    """Its folder is kept for reuse under that id: once, not twice."""
+    spool = open_spool()
+    (evpid,) = spool.commit()
+    folder = place(root, evpid)
+    shutil.copytree(folder, root / "kept")
+    assert spool.ask("delete", evpid) is None
+    assert not folder.exists()
+    (root / "kept").rename(folder)
+    assert spool.ask("find", evpid >> 32) == [evpid]
+    assert spool.ask("delete", evpid) is None
+    for _ in range(3):
+        assert len(spool.commit()) == 1
+
+
+def test_spares_that_somebody_removed(root: Path, open_spool: Callable[[], Any]) -> None:
+    spool = open_spool()
+    for _ in range(3):
+        (evpid,) = spool.commit()
+        assert spool.ask("delete", evpid) is None
+    shutil.rmtree(root / "purge")
+    (root / "purge").mkdir()
+    assert len(spool.commit()) == 1
 
 
 def test_set_aside_more_than_once(root: Path, open_spool: Callable[[], Any]) -> None:

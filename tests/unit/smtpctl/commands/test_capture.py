@@ -1,0 +1,96 @@
+"""smtpctl/commands/capture.py: what is written, where, and how it ends."""
+
+import json
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+from traffic import Traffic
+
+from smtpctl.commands import capture
+from smtpctl.see.flow import flow_of, join
+from smtpctl.see.pcapng import CaptureReader
+from smtpctl.see.seen import Seen
+
+
+class Watching:
+    """In place of see.watching.Watching: two mails, ten sightings a look."""
+
+    begun: tuple[Any, ...] = ()
+    lost = 2
+    why = ""
+
+    def __init__(self, path: Path, kinds: Any, *, handlers: bool, seconds: int) -> None:
+        Watching.begun = (path.name, set(kinds), handlers, seconds)
+        traffic = Traffic()
+        self._left = [*traffic.mail(0xCB4DE24F, 7), *traffic.mail(0x11111111, 8)]
+        self.over = False
+
+    def look(self) -> list[Seen]:
+        new, self._left = self._left[:10], self._left[10:]
+        self.over = not self._left
+        return new
+
+    def __enter__(self) -> "Watching":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def watching(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "Watching", Watching)
+
+
+def read(path: Path) -> tuple[list[Seen], int]:
+    with open(path, "rb") as file:
+        reader = CaptureReader(file)
+        return list(reader), reader.info.lost
+
+
+def test_into_a_file(smtpctl: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.pcapng"
+    status, out, err = smtpctl("capture", "-w", str(path), "--seconds=5", "--handlers")
+    number = len(list(Traffic().mail(1, 7))) * 2
+    assert (status, err) == (0, "")
+    assert out == f"{number} packets, 2 missed; ended: the limit of 5 seconds (--seconds=0 for none)\n"
+    assert Watching.begun == ("smtpd.sock", set(), True, 5)
+    sightings, lost = read(path)
+    assert (len(sightings), lost, path.stat().st_mode & 0o777) == (number, 2, 0o600)
+
+
+def test_a_filter_writes_both_ends_of_what_is_wanted(smtpctl: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.pcapng"
+    result = smtpctl("--json", "capture", "-w", str(path), "--kind=CreateMessage")
+    sightings, _ = read(path)
+    assert json.loads(result.out)["number"] == len(sightings) == 8
+    assert [message.name for message in join(sightings)] == ["CreateMessage", "MessageCreated"] * 2
+    assert all(message.waited == 50_000 for message in join(sightings))
+
+
+def test_the_next_mail(smtpctl: Any, tmp_path: Path) -> None:
+    path = tmp_path / "a.pcapng"
+    assert smtpctl("capture", "-w", str(path), "--mail=next").out.endswith("ended: that mail is through\n")
+    messages = join(read(path)[0])
+    assert len(flow_of(messages, "cb4de24f").messages) == len(messages) == 27
+
+
+def test_a_limit_and_standard_output(smtpctl: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    opened: list[str] = []
+
+    def into_a_file(path: str) -> IO[bytes]:
+        opened.append(path)
+        return open(tmp_path / "out", "wb")
+
+    monkeypatch.setattr(capture, "_open", into_a_file)
+    status, out, err = smtpctl("capture", "--count=3")
+    assert (status, out, opened) == (0, "", ["-"])
+    assert err == "3 packets, 2 missed; ended: the limit of 3 packets (--count=0 for none)\n"
+    assert len(read(tmp_path / "out")[0]) == 3
+
+
+def test_what_cannot_be(smtpctl: Any, tmp_path: Path) -> None:
+    assert smtpctl("capture", "-w", str(tmp_path / "none" / "a")).status == 64
+    assert smtpctl("capture", "-w", str(tmp_path / "a"), "--count=x").status == 64
+    assert not (tmp_path / "a").exists()

@@ -1,0 +1,92 @@
+"""smtpctl/commands/watch.py: messages as they pass, and why it ends."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from traffic import MESSAGES_OF_A_MAIL, Traffic
+
+from smtpctl.commands import watch
+from smtpctl.see.seen import Seen
+from smtpd.messages.client_control import ClientSetTrace
+
+
+class Watching:
+    """In place of see.watching.Watching: one mail, then nothing more."""
+
+    begun: tuple[Any, ...] = ()
+    lost = 0
+    why = ""
+
+    def __init__(self, path: Path, kinds: Any, *, seconds: int) -> None:
+        Watching.begun = (set(kinds), seconds)
+        self._left = list(Traffic().mail(0xCB4DE24F, 7))
+        self.over = False
+
+    def look(self) -> list[Seen]:
+        new, self._left = self._left, []
+        self.over = True
+        return new
+
+    def __enter__(self) -> "Watching":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def watching(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "Watching", Watching)
+    monkeypatch.setattr(watch, "give_way", lambda: None)
+
+
+def test_lines(smtpctl: Any) -> None:
+    status, out, err = smtpctl("trace", "imsg", "--watch")
+    lines = [line for line in out.splitlines() if not line.startswith("──")]
+    assert (status, len(lines)) == (0, MESSAGES_OF_A_MAIL)
+    assert err == f"{MESSAGES_OF_A_MAIL} messages; ended: the limit of 600 seconds (--seconds=0 for none)\n"
+    assert "\x1b" not in out and "\x1b[" in smtpctl("trace", "imsg", "--watch", "--colour=always").out
+
+
+def test_as_json_with_a_limit(smtpctl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Watching, "lost", 4)
+    *rows, end = map(json.loads, smtpctl("--json", "trace", "imsg", "--watch", "--count=2").out.splitlines())
+    assert [row["kind"] for row in rows] == ["ReverseName", "ReverseNameFound"]
+    reason = "the limit of 2 messages (--count=0 for none)"
+    assert end == {"done": True, "number": 2, "lost": 4, "reason": reason}
+    assert smtpctl("trace", "imsg", "--watch").err.startswith(
+        "27 messages, 4 not seen: this end was too slow;"
+    )
+
+
+def test_filters_and_the_end_of_a_mail(smtpctl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = smtpctl("trace", "imsg", "--watch", "--kind=CreateMessage", "--seconds=7").out
+    assert out.count("\n") >= 2 and "ReverseName" not in out
+    assert len(Watching.begun[0]) == 2 and Watching.begun[1] == 7
+    assert smtpctl("trace", "imsg", "--watch", "--mail=next").err.endswith("ended: that mail is through\n")
+    assert Watching.begun[0] == set()
+    monkeypatch.setattr(Watching, "why", "all traces were ended")
+    assert smtpctl("trace", "imsg", "--watch").err.endswith("ended: all traces were ended\n")
+
+
+def test_interrupted(smtpctl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_self: Watching) -> list[Seen]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Watching, "look", interrupt)
+    assert smtpctl("trace", "imsg", "--watch").err == "0 messages; ended: interrupted\n"
+
+
+def test_without_watch_it_turns_lines_on(smtpctl: Any, daemon: Any) -> None:
+    assert smtpctl("trace", "imsg").status == 0
+    assert daemon.asked == [ClientSetTrace("imsg", True)]
+
+
+@pytest.mark.parametrize(
+    "words", ["smtp --watch", "imsg --full", "imsg --watch --colour=red", "imsg --watch --count=x"]
+)
+def test_what_means_nothing(smtpctl: Any, daemon: Any, words: str) -> None:
+    assert smtpctl("trace", *words.split()).status == 64
+    assert daemon.asked == []

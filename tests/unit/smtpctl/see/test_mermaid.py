@@ -1,0 +1,31 @@
+"""smtpctl/see/mermaid.py: participants, arrows, dashed replies."""
+
+import re
+
+from traffic import MESSAGES_OF_A_MAIL, Traffic
+
+from smtpctl.see.flow import Flow, flow_of, join
+from smtpctl.see.mermaid import mermaid
+
+HEAD = ["---", "title: mail cb4de24f", "---", "sequenceDiagram"]
+
+
+def test_a_mail() -> None:
+    flow = flow_of(join(Traffic().mail(0xCB4DE24F, 7)), "cb4de24f")
+    lines = list(mermaid(flow))
+    assert lines[:4] == HEAD
+    assert lines[4:10] == [f"    participant {name}" for name in flow.processes]
+    arrows = lines[10:]
+    assert len(arrows) == MESSAGES_OF_A_MAIL
+    assert arrows[2] == "    pony->>queue: CreateMessage"
+    assert arrows[3] == "    queue-->>pony: MessageCreated (150 µs)"
+    assert "    queue-->>pony: IncomingOpened (150 µs) +fd" in arrows
+    for message, line in zip(flow.messages, arrows, strict=True):
+        matched = re.fullmatch(r"    (\w+)(--?>>)(\w+): \w+.*", line)
+        assert matched is not None
+        assert matched.group(1, 3) == (message.sender, message.receiver)
+        assert (matched[2] == "-->>") == (message.request is not None)
+
+
+def test_nothing() -> None:
+    assert list(mermaid(Flow("mail cb4de24f", []))) == HEAD
