@@ -6,7 +6,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # A machine that does other work meanwhile must not fail a property for being slow; pytest bounds every test.
-settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Where a run decides over a change it asks the same questions each time; elsewhere, new ones.
+settings.register_profile(
+    "here",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("here")
 
 

@@ -169,7 +169,7 @@ def test_macros(tmp_path: Path) -> None:
         (["-D", "word"], "could not parse macro definition word"),
         (["-D", "=x"], "could not parse macro definition =x"),
         (["-T", "butler"], 'unknown trace flag "butler"'),
-        (["--state", "/dev/null/x"], "/dev/null"),
+        (["--state", ""], "--state wants a folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
