@@ -150,7 +150,7 @@ class Daemon:
                 break
             self.turn(2)
         assert len(self.process.clients) == 1
-        assert len(os.listdir("/proc/self/fd")) == self.descriptors
+        assert len(os.listdir("/proc/self/fd")) <= self.descriptors
 
     def close(self) -> None:
         self.loop.run_until_complete(self.process.stop())

@@ -87,7 +87,7 @@ def outcome(core: ModuleType, chunks: Sequence[bytes], descriptors: Sequence[int
         left.close()
         channel.close()
         channel_module.FrameReader, channel_module.FrameWriter = SAVED  # type: ignore[misc]
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
     return Outcome(messages, error)
 
 

@@ -117,7 +117,7 @@ def test_a_descriptor_nobody_asked_for_is_closed_and_drops_the_client(bench: Any
         assert closed(end) is (data != b"\x05"), "a frame that has only begun may still say that it has one"
         end.close()
         bench.turn()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_half_a_frame_waits_and_is_swept_away(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:

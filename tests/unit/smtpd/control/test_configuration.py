@@ -66,4 +66,4 @@ def test_no_descriptor_is_left(bench: Any) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
         bench.ask(client, ClientShowConfiguration())
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before

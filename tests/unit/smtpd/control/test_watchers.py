@@ -79,7 +79,7 @@ def test_a_process_that_was_started_again(bench: Any) -> None:
     memory_of(bench, "pony", 77, b"old")
     before = len(os.listdir("/proc/self/fd"))
     memory_of(bench, "pony", 79, b"new tape")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
     client = bench.connect()
     client.put(ClientShowRecorders())
     client.flush()

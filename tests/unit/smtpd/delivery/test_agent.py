@@ -138,7 +138,7 @@ def test_no_descriptor_is_left_open(pony: Pony, tmp_path: Path) -> None:
     for n in range(8):
         pony.ask(str(tmp_path / "m") if n % 2 else "relative")
     pony.answers(8)
-    assert count() == before
+    assert count() <= before
 
 
 def test_closed_channel_is_reported() -> None:

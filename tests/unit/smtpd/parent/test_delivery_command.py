@@ -152,7 +152,7 @@ def test_nul_in_a_line(commands: list[RunningCommand]) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(ValueError):
         start(commands, "a\0b")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root")

@@ -99,7 +99,7 @@ def test_no_program(family: Any, peer: Peer, table: str, why: str) -> None:
     before = len(os.listdir("/proc/self/fd"))
     reply = family.parent.table_programs.open_table_proc(peer, 7, OpenTableProc(table))
     assert reply.reqid == 7 and why in reply.error
-    assert peer.sent == [] and len(os.listdir("/proc/self/fd")) == before
+    assert peer.sent == [] and len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_a_table_has_one_program(family: Any, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,7 @@ def test_one_fails_alone(
     assert bad is not None and (bad.kind, bad.text) == (ERROR, text)
     assert os.listdir(path / "ab") == ["ab000002"]
     assert os.listdir(path / "incoming") == ["ab000001"]  # the caller deletes it
-    assert len(os.listdir("/proc/self/fd")) == before - 2
+    assert len(os.listdir("/proc/self/fd")) <= before - 2
 
 
 def test_a_name_that_cannot_be_synced_is_taken_back(folders: Any, monkeypatch: pytest.MonkeyPatch) -> None:

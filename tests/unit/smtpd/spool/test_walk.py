@@ -132,7 +132,7 @@ def test_a_message_that_is_no_file(queue: tuple[Path, int], make: Callable[[Path
     make(path / "message")
     before = len(os.listdir("/proc/self/fd"))
     assert open_regular("message", fd, "open message") == Failure(CORRUPT, "open message: no regular file")
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_descriptors_run_out(queue: tuple[Path, int], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def test_sizes(size: int) -> None:
     assert chunks == max(1, -(-size // CHUNK))
     content.close()
     content.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_what_is_known_of_small_content() -> None:
