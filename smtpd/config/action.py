@@ -23,7 +23,7 @@ def action(p: Parser) -> None:
     name = p.string("the action's name")
     known = name.value in p.draft.actions
     if not known:
-        p.draft.broken.add(("action", name.value))
+        p.declares(("action", name.value))
     if known:
         raise p.fail(f"dispatcher already declared with that name: {name.value}", name)
     method = p.at(*METHODS)
@@ -46,7 +46,7 @@ def action(p: Parser) -> None:
         seen = True
     made = RelayAction(**values) if method == "relay" else LocalAction(**values)
     p.draft.actions[name.value] = made
-    p.draft.broken.discard(("action", name.value))
+    p.declared(("action", name.value))
 
 
 def _method(p: Parser, method: str, values: dict[str, Any]) -> None:

@@ -45,8 +45,7 @@ def filter_statement(p: Parser) -> None:
     name = p.string("the filter's name")
     if name.value.startswith("<dynchain:"):
         raise p.fail('names that begin with "<dynchain:" are for chains without a name', name)
-    p.draft.broken.add(("filter", name.value))
-    p.draft.broken.add(("proc", name.value))
+    p.declares(("filter", name.value), ("proc", name.value))
     if p.accept("proc"):
         process = p.string("a process's name")
         _check_new(p, name.value)
@@ -68,8 +67,7 @@ def filter_statement(p: Parser) -> None:
         _check_new(p, name.value)
         made = Filter(name=name.value, type="chain", chain=_chain(p, False, False), place=p.place())
     p.draft.filters[name.value] = made
-    p.draft.broken.discard(("filter", name.value))
-    p.draft.broken.discard(("proc", name.value))
+    p.declared(("filter", name.value), ("proc", name.value))
 
 
 def _check_new(p: Parser, name: str) -> None:

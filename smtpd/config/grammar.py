@@ -56,10 +56,12 @@ def read_statements(p: Parser) -> list[ConfigError]:
             if not _statement(p):
                 break
         except Fault as fault:
+            p.refused()
             if fault.error is not None:
                 errors.append(fault.error)
             _recover(p, errors)
         except LexicalError as error:
+            p.refused()
             if error.error is not None:
                 errors.append(error.error)
             if p.depth > 0:

@@ -45,6 +45,8 @@ class Parser:
         self._ahead: Token | None = None
         self._last: Token | None = None
         self._asked: set[str] = set()
+        self._declaring: set[tuple[str, str]] = set()
+        """Kind and name of what the statement being read is to declare."""
 
     # words
 
@@ -148,6 +150,23 @@ class Parser:
                 if not hint and 0 < len(keywords) <= 6:
                     hint = f"expected {_a('', keywords, kinds)}"
         return self.fail(message, token, hint)
+
+    def declares(self, *names: tuple[str, str]) -> None:
+        """The statement being read is to declare these (kind and name)."""
+        self._declaring.update(names)
+
+    def declared(self, *names: tuple[str, str]) -> None:
+        """The statement being read has declared these."""
+        self._declaring.difference_update(names)
+        self.draft.broken.difference_update(names)
+
+    def refused(self) -> None:
+        """The statement being read is at fault: nobody is to miss what it was to declare.
+
+        Only now, so that a statement that refers to itself is a fault like any other.
+        """
+        self.draft.broken |= self._declaring
+        self._declaring.clear()
 
     def check_later(self, good: Callable[[], bool], message: str, token: Token, hint: str = "") -> None:
         """A fault in the statement being read, unless `good()` is true when everything was read.

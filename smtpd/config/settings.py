@@ -97,7 +97,7 @@ def ca(p: Parser) -> None:
     p.draft.cas[name] = old
     p.expect("cert")
     p.draft.cas[name] = replace(old, cert_file=p.string("the certificate file").value)
-    p.draft.broken -= {("ca", token.value), ("ca", name)}
+    p.declared(("ca", token.value), ("ca", name))
 
 
 def pki(p: Parser) -> None:
@@ -119,12 +119,12 @@ def pki(p: Parser) -> None:
                 raise p.fail(f"invalid DHE keyword: {params.value}", params, hint or "none, auto or legacy")
             entry = replace(entry, dhe=lowercase(params.value))
         p.draft.pkis[name] = entry
-    p.draft.broken -= {("pki", token.value), ("pki", name)}
+    p.declared(("pki", token.value), ("pki", name))
 
 
 def _pki_name(p: Parser, kind: str) -> tuple[Token, str]:
     token = p.string(f"the {kind} entry's name")
-    p.draft.broken |= {(kind, token.value), (kind, lowercase(token.value))}
+    p.declares((kind, token.value), (kind, lowercase(token.value)))
     if token.value != "*" and not domain_name(token.value):
         raise p.fail(f"not a valid domain name: {token.value}", token)
     return token, lowercase(token.value)
@@ -138,12 +138,12 @@ def mda(p: Parser) -> None:
         return
     p.expect("wrapper")
     name = p.string("the wrapper's name")
-    p.draft.broken.add(("wrapper", name.value))
+    p.declares(("wrapper", name.value))
     command = p.string("the wrapper's command")
     if name.value in p.draft.mda_wrappers:
         raise p.fail(f"mda wrapper already declared with that name: {name.value}", name)
     p.draft.mda_wrappers[name.value] = command.value
-    p.draft.broken.discard(("wrapper", name.value))
+    p.declared(("wrapper", name.value))
 
 
 def mta(p: Parser) -> None:
@@ -204,12 +204,12 @@ def proc(p: Parser) -> None:
     """`proc NAME COMMAND [user USER] [group GROUP] [chroot PATH]`."""
     p.take()
     name = p.string("the process's name")
-    p.draft.broken.add(("proc", name.value))
+    p.declares(("proc", name.value))
     command = p.string("the process's command")
     if name.value in p.draft.processors:
         raise p.fail(f"processor already exists with that name: {name.value}", name)
     p.draft.processors[name.value] = processor(p, name.value, command.value)
-    p.draft.broken.discard(("proc", name.value))
+    p.declared(("proc", name.value))
 
 
 def processor(p: Parser, name: str, command: str) -> Processor:

@@ -30,7 +30,7 @@ def table(p: Parser) -> None:
     """`table NAME [BACKEND:]PATH`, `table NAME BACKEND` or `table NAME { ... }`."""
     p.take()
     name = p.string("the table's name")
-    p.draft.broken.add(("table", name.value))
+    p.declares(("table", name.value))
     if p.peek().kind == STRING:
         made = _backend_table(p, name, p.take())
     else:
@@ -41,7 +41,7 @@ def table(p: Parser) -> None:
         place = p.place()
         made = static_table(name.value, _entries(p), place, lambda key: _skipped(p, key))
     p.draft.tables[name.value] = made
-    p.draft.broken.discard(("table", name.value))
+    p.declared(("table", name.value))
 
 
 def _backend_table(p: Parser, name: Token, spec: Token) -> Table:

@@ -23,7 +23,13 @@ def row(domain: str, minutes: float, error: str = "") -> QueueRow:
 
 def rows() -> list[QueueRow]:
     """Aged from now: what is made while tests are collected grows older until they run."""
-    return [row("a.example", 1), row("b.example", 7), row("b.example", 15), row("b.example", 5000), row("", 1)]
+    return [
+        row("a.example", 1),
+        row("b.example", 7),
+        row("b.example", 15),
+        row("b.example", 5000),
+        row("", 1),
+    ]
 
 
 def test_by_domain(smtpctl: Any, daemon: Any) -> None:
