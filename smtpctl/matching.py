@@ -6,7 +6,7 @@ that what was unambiguous for scripts stays so. Nothing here prints, reads, or k
 """
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
@@ -85,6 +85,8 @@ class Table:
 
     def __init__(self, commands: Iterable[Command]) -> None:
         self.commands = tuple(commands)
+        every = [option for command in self.commands for option in command.options]
+        self._valued = {o.name for o in every if o.argument} - {o.name for o in every if not o.argument}
         self._root = _Node("")
         for command in self.commands:
             node = self._root
@@ -100,7 +102,7 @@ class Table:
 
     def match(self, words: Sequence[str]) -> Match:
         """The command that `words` mean; NoMatch."""
-        words, options = _split_options(words)
+        words, options = _split_options(words, self._valued)
         node = self._root
         path: list[str] = []
         parameters: list[Parameter] = []
@@ -130,7 +132,7 @@ class Table:
     def following(self, words: Sequence[str]) -> list[str]:
         """What may stand after `words`: words, parameters and options; nothing if they mean nothing."""
         node = self._root
-        words, _ = _split_options(words)
+        words, _ = _split_options(words, self._valued)
         for word in words:
             try:
                 node, _ = self._step(node, word, [])
@@ -187,14 +189,24 @@ def _commands_below(node: _Node) -> list[Command]:
     return found
 
 
-def _split_options(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Words, and those that begin with "--" before a lone "--"."""
+def _split_options(words: Sequence[str], valued: Collection[str]) -> tuple[list[str], list[str]]:
+    """Words, and those that begin with "--" before a lone "--".
+
+    `valued`: the names of options that always take a value: `--name VALUE` means `--name=VALUE`.
+    """
     plain: list[str] = []
     options: list[str] = []
-    for i, word in enumerate(words):
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
         if word == "--":
-            return plain + list(words[i + 1 :]), options
-        (options if word.startswith("--") else plain).append(word)
+            return plain + rest, options
+        if not word.startswith("--"):
+            plain.append(word)
+        elif word[2:] in valued and rest and not rest[0].startswith("--"):
+            options.append(f"{word}={rest.pop(0)}")
+        else:
+            options.append(word)
     return plain, options
 
 

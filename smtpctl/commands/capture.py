@@ -48,7 +48,7 @@ def capture(invocation: Invocation, parameters: Sequence[Parameter], options: Ma
         writing = Writing(CaptureWriter(file), None if _everything(options) else selection)
         reason = "interrupted"
         with contextlib.suppress(KeyboardInterrupt):
-            reason = _run(watching, writing, limits, file)
+            reason = _run(invocation, watching, writing, limits, file)
         lost = watching.lost
         writing.writer.finish(lost)
         file.flush()
@@ -83,10 +83,16 @@ def _open(path: str) -> IO[bytes]:
     return os.fdopen(fd, "wb", 1 << 18)
 
 
-def _run(watching: Watching, writing: "Writing", limits: Limits, file: IO[bytes]) -> str:
+def _run(
+    invocation: Invocation, watching: Watching, writing: "Writing", limits: Limits, file: IO[bytes]
+) -> str:
     """Until it is over; why it is."""
+    told = False
     while True:
         new = watching.look()
+        if not told and watching.began:
+            told = True
+            invocation.output.complain(limits.beginning("packets"))
         for seen in new:
             writing.take(seen)
             if limits.count and writing.writer.number >= limits.count:

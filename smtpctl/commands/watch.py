@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ..invocation import Invocation
 from ..matching import Option, Parameter
@@ -49,10 +49,14 @@ def trace(invocation: Invocation, parameters: Sequence[Parameter], options: Mapp
     give_way()
     shown = 0
     reason = ""
+
+    def began() -> None:
+        invocation.output.complain(limits.beginning("messages"))
+
     kinds = filters.wanted_kinds(options) if "mail" not in options else ()
     with Watching(invocation.places.socket, kinds, seconds=limits.seconds) as watching:
         with contextlib.suppress(KeyboardInterrupt):
-            for message in _selected(watching, selection, limits):
+            for message in _selected(watching, selection, began):
                 if invocation.output.as_json:
                     invocation.output.row("", line.values(message))
                 else:
@@ -74,10 +78,15 @@ def trace(invocation: Invocation, parameters: Sequence[Parameter], options: Mapp
     return 0
 
 
-def _selected(watching: Watching, selection: Selection, limits: Limits) -> Iterator[Message]:
+def _selected(watching: Watching, selection: Selection, began: Callable[[], None]) -> Iterator[Message]:
+    """The messages that are wanted, as they come. `began` is called once all that passes is seen."""
     joiner = Joiner()
     grace = 0.0
+    told = False
     while True:
+        if not told and watching.began:
+            told = True
+            began()
         for seen in watching.look():
             message = joiner.feed(seen)
             if message is not None:

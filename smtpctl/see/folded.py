@@ -2,7 +2,8 @@
 inferno and speedscope take them (https://github.com/brendangregg/FlameGraph).
 
 The parts of a message are: waiting in the socket; its handler (captured with --handlers); and for a request
-the rest of the time until the reply was sent, in which others worked.
+the rest of the time until the reply was sent, in which others worked. Of a request to somebody who has no
+tape, a delivery agent, all the time until its reply came is that.
 """
 
 from collections.abc import Iterable, Iterator
@@ -32,5 +33,6 @@ def _parts(message: Message) -> Iterator[tuple[str, int]]:
     handled = sum(took for _, took in message.handled)
     yield HANDLER, handled
     reply = message.reply
-    if reply is not None and reply.sent is not None and message.received is not None:
-        yield OPEN, max(0, reply.sent - message.received - handled)
+    if reply is not None:
+        began = message.received if message.received is not None else message.time
+        yield OPEN, max(0, reply.time - began - handled)

@@ -1,4 +1,6 @@
-"""Where watching ends by itself: after so many messages or seconds. 0 is no limit."""
+"""Where watching ends by itself: after so many messages or seconds. 0 is no limit. And what is said when it
+begins.
+"""
 
 from collections.abc import Mapping
 
@@ -10,6 +12,8 @@ LIMITS = (
     Option("seconds", "N", "end after so many seconds; 0: no limit"),
 )
 
+ALL_WATCHED = "every process is watched"
+
 
 class Limits:
     """The limits given as options, or those that hold without. BadFilter."""
@@ -17,6 +21,12 @@ class Limits:
     def __init__(self, options: Mapping[str, str], *, count: int, seconds: int) -> None:
         self.count = _number(options, "count", count)
         self.seconds = _number(options, "seconds", seconds)
+
+    def beginning(self, what: str) -> str:
+        """Said once everything that passes is seen. `what`: is counted."""
+        ends = [f"{self.count} {what}"] if self.count else []
+        ends += [f"{self.seconds} seconds"] if self.seconds else []
+        return f"{ALL_WATCHED}; ends after {' or '.join(ends)}" if ends else ALL_WATCHED
 
     @property
     def why(self) -> str:

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from imsg import Recorder, RecorderEntry
+from imsg.layout import TAPE_ON_AT
 from imsg.tape import TapeReader
 from smtpd.messages.client_control import ClientDone
 from smtpd.messages.client_observation import ClientShowRecorders, ClientWatch, RecorderRow
+from smtpd.messages.links import PROCESSES
 
 from ..client import Client, Incompatible
 from .seen import Seen, from_record
@@ -39,6 +41,11 @@ class Memory(NamedTuple):
     def entries(self) -> list[RecorderEntry]:
         """The headers it holds."""
         return Recorder.read(self.memory)
+
+    @property
+    def taping(self) -> bool:
+        """Whether the process puts messages on its tape now."""
+        return bool(self.memory[TAPE_ON_AT])
 
 
 def _map(row: Any, fd: int | None) -> Memory:
@@ -86,12 +93,21 @@ class Watching:
         """
         self._client = Client(path)
         self._readers: dict[tuple[str, int], TapeReader] = {}
+        self._awaited: dict[str, Memory] = {}
+        self._began = False
         self._kept: list[Seen] = []
         self._offset = clock_offset()
         self.over = False
         self.why = ""
         """Why the daemon ended the watch, if it did."""
         self._client.begin(ClientWatch(sorted(kinds), handlers, seconds))
+
+    @property
+    def began(self) -> bool:
+        """Every process puts its messages on its tape, for this to see: none is missed from now on."""
+        if not self._began and self._awaited.keys() >= set(PROCESSES):
+            self._began = all(memory.taping for memory in self._awaited.values())
+        return self._began
 
     @property
     def lost(self) -> int:
@@ -131,6 +147,7 @@ class Watching:
             else:
                 memory = _map(message, fd)
                 self._readers[memory.process, memory.pid] = TapeReader(memory.memory)
+                self._awaited[memory.process] = memory
 
     def close(self) -> None:
         """End the watch."""

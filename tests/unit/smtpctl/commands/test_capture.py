@@ -19,6 +19,7 @@ class Watching:
     begun: tuple[Any, ...] = ()
     lost = 2
     why = ""
+    began = False
 
     def __init__(self, path: Path, kinds: Any, *, handlers: bool, seconds: int) -> None:
         Watching.begun = (path.name, set(kinds), handlers, seconds)
@@ -88,6 +89,14 @@ def test_a_limit_and_standard_output(smtpctl: Any, monkeypatch: pytest.MonkeyPat
     assert (status, out, opened) == (0, "", ["-"])
     assert err == "3 packets, 2 missed; ended: the limit of 3 packets (--count=0 for none)\n"
     assert len(read(tmp_path / "out")[0]) == 3
+
+
+def test_it_says_from_when_on_nothing_is_missed(
+    smtpctl: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Watching, "began", True)
+    words = "every process is watched; ends after 1000000 packets or 3600 seconds\n"
+    assert smtpctl("capture", "-w", str(tmp_path / "a")).err == words
 
 
 def test_what_cannot_be(smtpctl: Any, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ class Watching:
     begun: tuple[Any, ...] = ()
     lost = 0
     why = ""
+    began = False
 
     def __init__(self, path: Path, kinds: Any, *, seconds: int) -> None:
         Watching.begun = (set(kinds), seconds)
@@ -69,6 +70,13 @@ def test_filters_and_the_end_of_a_mail(smtpctl: Any, monkeypatch: pytest.MonkeyP
     assert Watching.begun[0] == set()
     monkeypatch.setattr(Watching, "why", "all traces were ended")
     assert smtpctl("trace", "imsg", "--watch").err.endswith("ended: all traces were ended\n")
+
+
+def test_it_says_from_when_on_nothing_is_missed(smtpctl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Watching, "began", True)
+    began, end = smtpctl("trace", "imsg", "--watch", "--count=0").err.splitlines()
+    assert began == "every process is watched; ends after 600 seconds"
+    assert end.startswith(f"{MESSAGES_OF_A_MAIL} messages; ended: ")
 
 
 def test_interrupted(smtpctl: Any, monkeypatch: pytest.MonkeyPatch) -> None:

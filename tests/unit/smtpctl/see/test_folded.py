@@ -41,6 +41,10 @@ def test_without_the_time_of_handlers() -> None:
     assert found[f"lookup;ReverseName;{OPEN}"] == 50
 
 
+def test_of_a_delivery_agent_all_the_time_is_its_own() -> None:
+    assert stacks(0xCB4DE24F)[f"delivery;DeliverMaildir;{OPEN}"] == 150
+
+
 def test_what_took_no_time_is_left_out() -> None:
     assert stacks(0xCB4DE24F, step=20) == {}
     assert list(folded([])) == []

@@ -16,6 +16,7 @@ from smtpctl.see.watching import Watching, on_tape, recorders
 from smtpd.messages.catalogue import CATALOGUE
 from smtpd.messages.client_control import ClientDone
 from smtpd.messages.client_observation import ClientShowRecorders, ClientWatch, RecorderRow
+from smtpd.messages.links import PROCESSES
 from smtpd.messages.pony_queue import CreateMessage
 
 NUMBER, PAYLOAD = CATALOGUE.encode(CreateMessage(7))
@@ -111,6 +112,24 @@ def test_a_watch_sees_what_comes_after_it(pony: Process, client: Client) -> None
         assert [seen.peerid for seen in watch.look(0)] == [3]
         assert (watch.over, watch.why) == (True, "all traces were ended")
     assert client.closed
+
+
+def test_it_has_begun_when_all_processes_tape(pony: Process, client: Client) -> None:
+    late = Process()
+    late.recorder.tape_off()
+    with Watching(Path("socket")) as watch:
+        assert not watch.began
+        client.answers = [pony.row(name) for name in PROCESSES[1:]]
+        watch.look(0)
+        assert not watch.began
+        client.answers = [late.row(PROCESSES[0])]
+        watch.look(0)
+        assert not watch.began
+        late.recorder.tape_on({NUMBER: TAPED})
+        assert watch.began
+        late.recorder.tape_off()
+        assert watch.began
+    os.close(late.fd)
 
 
 def test_what_is_too_new_waits_for_the_next_look(
