@@ -1,5 +1,6 @@
 """An SMTP server for tests: takes what comes, remembers it whole, and answers as it was told to."""
 
+import socket
 import socketserver
 import threading
 import time
@@ -19,10 +20,18 @@ class Taken(NamedTuple):
 class Sink:
     """Listens on 127.0.0.1:`port` from the start; `answers` maps a verb ("RCPT", ".") to a reply line.
 
+    `listener`: a listening socket to use instead.
+
     An answer that is a function gets the command line and returns the reply line, or "" for the usual one.
     """
 
-    def __init__(self, answers: dict[str, str | Callable[[str], str]] | None = None, port: int = 0) -> None:
+    def __init__(
+        self,
+        answers: dict[str, str | Callable[[str], str]] | None = None,
+        port: int = 0,
+        *,
+        listener: socket.socket | None = None,
+    ) -> None:
         self.answers = answers or {}
         self.taken: list[Taken] = []
         self.connections = 0
@@ -44,8 +53,11 @@ class Sink:
             daemon_threads = True
             request_queue_size = 100
 
-        self._server = Server(("127.0.0.1", port), Session)
-        self.port: int = self._server.server_address[1]
+        self._server = Server(("127.0.0.1", port), Session, bind_and_activate=listener is None)
+        if listener is not None:
+            self._server.socket.close()
+            self._server.socket = listener
+        self.port: int = self._server.socket.getsockname()[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
