@@ -219,7 +219,7 @@ class _Dump:
             auth,
             self._table(item.auth_table) if item.auth_table else "",
             _word("tag", item.tag),
-            _word("hostname", item.hostname if item.hostname != self._config.hostname else ""),
+            f"hostname {quoted(item.hostname)}" if item.hostname != self._config.hostname else "",
             f"hostnames {self._table(item.hostname_table)}" if item.hostname_table else "",
             f"senders {self._table(item.sender_table)}" if item.sender_table else "",
             "masquerade" if item.masquerade else "",

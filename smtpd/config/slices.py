@@ -7,7 +7,7 @@ Holds `slice_for`. A slice is a Config as well, with the rest at its defaults, s
 from collections.abc import Callable
 from dataclasses import replace
 
-from smtpd.config.model import Ca, Config, Pki, QueueSettings, Table
+from smtpd.config.model import Ca, Config, Pki, QueueSettings, RelayAction, SrsSettings, Table
 
 
 def slice_for(config: Config, process: str) -> Config:
@@ -35,6 +35,12 @@ def _lookup(config: Config) -> Config:
     )
 
 
+def _rewriting(config: Config) -> SrsSettings:
+    """Only the key to rewrite with, and only where an action does."""
+    used = any(isinstance(action, RelayAction) and action.srs for action in config.actions.values())
+    return SrsSettings(key=config.srs.key if used else "")
+
+
 def _pony(config: Config) -> Config:
     """Listeners, actions, limits, keys of the TLS contexts, SRS; tables by name only, no rules."""
     return replace(
@@ -43,6 +49,7 @@ def _pony(config: Config) -> Config:
         rules=(),
         processors={},
         queue=_without_queue_key(config),
+        srs=_rewriting(config),
     )
 
 

@@ -4,7 +4,9 @@ A breadth-first walk over nodes. What was found before is not walked again, dept
 bounded, so loops of aliases end. Every step can be told (steps.py), for the trace and for those who ask why.
 """
 
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -12,11 +14,11 @@ from smtpd.config.model import Config, LocalAction, RelayAction
 from smtpd.mail.address import MailAddress, lower
 from smtpd.mail.envelope import FLAG_INTERNAL, MDA, MTA, Envelope
 from smtpd.mail.ids import msgid_of
-from smtpd.protocol import aliases
+from smtpd.protocol import aliases, srs
 from smtpd.protocol.aliases import Recipient
 
 from .rules import Rules, Subject, TableTempfail
-from .steps import GaveUp, Repeated, Tell, Walked
+from .steps import FOUND, REFUSED, Asked, GaveUp, Repeated, Tell, Walked
 
 DEPTH_MAX = 10
 NODES_MAX = 10_000
@@ -163,13 +165,21 @@ class Expander:
     """Expands recipients by one configuration."""
 
     def __init__(
-        self, config: Config, rules: Rules, tables: Tables, forwards: Forwards, includes: Includes
+        self,
+        config: Config,
+        rules: Rules,
+        tables: Tables,
+        forwards: Forwards,
+        includes: Includes,
+        warn: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._config = config
         self._rules = rules
         self._tables = tables
         self._forwards = forwards
         self._includes = includes
+        self._warn = warn
+        self._srs_keys = tuple(key for key in (config.srs.key, config.srs.key_backup) if key)
         self._delimiter = config.smtp.sub_addr_delim
 
     async def expand(self, envelope: Envelope, tls: bool, tell: Tell | None = None) -> Outcome:
@@ -212,6 +222,7 @@ class Expander:
                 raise _Failure(TEMPFAIL if text.startswith("4") else PERMFAIL, "an alias says so", text)
 
     async def _address(self, walk: _Walk, node: _Node) -> None:
+        self._undo_srs(walk, node)
         address = node.recipient.address
         envelope = walk.envelope._replace(dest=address)
         if node.parent is not None:
@@ -233,6 +244,27 @@ class Expander:
             self._insert(walk, found, node)
         else:
             walk.insert(Recipient(aliases.USERNAME, lower(address.user)), node, node.action)
+
+    def _undo_srs(self, walk: _Walk, node: _Node) -> None:
+        """A bounce to an address that we forwarded mail under goes to who had sent that mail.
+
+        As from here, because the hash says that we were there before: other hosts' bounces may be relayed.
+        """
+        address = node.recipient.address
+        if not self._config.srs.key or walk.envelope.sender.user or not srs.is_rewritten(address.user):
+            return
+        day = int(time.time()) // 86400
+        try:
+            decoded = srs.decode(address, self._srs_keys, self._config.srs.ttl_days, day)
+        except srs.SrsError as error:
+            self._warn(f"SRS failed to decode: {address}: {error}")
+            if walk.tell is not None:
+                walk.tell(Asked("srs", "srs", str(address), REFUSED, str(error)))
+            return
+        if walk.tell is not None:
+            walk.tell(Asked("srs", "srs", str(address), FOUND, str(decoded)))
+        walk.envelope = walk.envelope._replace(flags=walk.envelope.flags | FLAG_INTERNAL)
+        node.recipient = Recipient(aliases.ADDRESS, str(decoded), decoded)
 
     async def _username(self, walk: _Walk, node: _Node) -> None:
         action = self._config.actions[node.action]

@@ -38,7 +38,7 @@ class Process(ChildProcess):
         tables = self._tables
         rules = Rules(self.config, tables)
         forwards, includes = ForwardFiles(self), IncludeFiles(self.log)
-        expander = Expander(self.config, rules, tables, forwards, includes)
+        expander = Expander(self.config, rules, tables, forwards, includes, self.log.warn)
         self.add(Names(self._resolver))
         self.add(Recipients(self, expander, tables))
         self.add(Values(self.config, self.log, tables))

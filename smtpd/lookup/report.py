@@ -62,6 +62,8 @@ class Report:
         """The next step. What was looked up waits for the rule that asked, if one did."""
         if isinstance(step, Asked):
             self._asked.append(step)
+            if step.service == "srs":  # no rule asked
+                self._looked_up(0)
             return
         if isinstance(step, Tried):
             self._tried(step)

@@ -161,7 +161,9 @@ class Mta:
             )
             return
         relay = self._relay(self._key(action, host, tls, domain, envelope), action)
-        if not relay.add(task_key(envelope, action.mail_from), envelope):
+        srs_key = self._config.srs.key if action.srs else ""
+        task = task_key(envelope, action.mail_from, srs_key, int(time.time()) // 86400)
+        if not relay.add(task, envelope):
             self.queue.send(HoldEnvelope(envelope.evpid, relay.id))
             return
         self.stat.add("mta.envelope")

@@ -2,6 +2,7 @@
 
 from smtpd.mail.envelope import DSN_DELAY, DSN_FAILURE, DSN_NEVER, DSN_SUCCESS, Envelope
 from smtpd.mail.ids import msgid_of
+from smtpd.protocol import srs
 from smtpd.protocol.smtp.client_events import Rcpt
 
 MAX_RCPTS = 100
@@ -30,11 +31,12 @@ class Task:
         return self.msgid, self.sender
 
 
-def task_key(envelope: Envelope, mail_from: str) -> tuple[int, str]:
+def task_key(envelope: Envelope, mail_from: str, srs_key: str = "", day: int = 0) -> tuple[int, str]:
     """The task an envelope belongs to. `mail_from`: of the action, "" for the envelope's own sender.
 
     As OpenSMTPD: either part of it may be missing and is then the sender's, and a bounce keeps its null
-    sender.
+    sender. `srs_key`: with it the sender of forwarded mail is rewritten; `day`: days since 1970. Only the
+    recipients that mail was forwarded for share a rewritten sender, so the others get a task of their own.
     """
     sender = envelope.sender
     if mail_from and sender.user:
@@ -42,7 +44,10 @@ def task_key(envelope: Envelope, mail_from: str) -> tuple[int, str]:
         if not at:
             user, domain = domain, ""
         sender = sender._replace(user=user or sender.user, domain=domain or sender.domain)
-    return msgid_of(envelope.evpid), sender.path
+    path = sender.path
+    if srs_key and sender.user and envelope.rcpt.domain and envelope.rcpt != envelope.dest:
+        path = srs.encode(path, envelope.rcpt.domain, srs_key, day)
+    return msgid_of(envelope.evpid), path
 
 
 def rcpt_of(envelope: Envelope) -> Rcpt:

@@ -11,12 +11,15 @@ from smtpd.config.slices import slice_for
 SECRETS = {
     "queue": "0123456789abcdef0123456789abcdef",
     "srs": "sesame-open",
+    "older srs": "sesame-shut",
     "key": "PRIVATE-KEY-BYTES",
     "credentials": "label-password",
 }
 TEXT = f"""
 queue encryption "{SECRETS["queue"]}"
 srs key "{SECRETS["srs"]}"
+srs key backup "{SECRETS["older srs"]}"
+action f relay srs
 pki a cert "/c" key "/k"
 table creds {{ joe = "{SECRETS["credentials"]}" }}
 listen on lo tls pki a auth <creds>
@@ -33,9 +36,9 @@ def config() -> Config:
 
 
 MAY_KNOW = {
-    "parent": {"queue", "srs", "key", "credentials"},
+    "parent": {"queue", "srs", "older srs", "key", "credentials"},
     "control": set(),
-    "lookup": {"srs", "credentials"},
+    "lookup": {"srs", "older srs", "credentials"},
     "pony": {"srs", "key"},
     "queue": {"queue"},
     "scheduler": set(),
@@ -60,6 +63,12 @@ def test_what_each_needs_is_there(config: Config) -> None:
     assert slice_for(config, "queue").queue == config.queue
     assert slice_for(config, "scheduler").scheduler == config.scheduler
     assert slice_for(config, "control").hostname == config.hostname
+
+
+def test_no_key_to_rewrite_with_where_nothing_is_rewritten(config: Config) -> None:
+    without = dataclasses.replace(config, actions={"l": config.actions["l"]})
+    assert slice_for(without, "pony").srs.key == ""
+    assert slice_for(without, "lookup").srs == config.srs  # what was rewritten before comes back
 
 
 def test_other_names() -> None:

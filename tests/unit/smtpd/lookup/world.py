@@ -3,7 +3,16 @@
 import asyncio
 from typing import Any
 
-from smtpd.config.model import Config, Criterion, LocalAction, QueueSettings, RelayAction, Rule, SmtpSettings
+from smtpd.config.model import (
+    Config,
+    Criterion,
+    LocalAction,
+    QueueSettings,
+    RelayAction,
+    Rule,
+    SmtpSettings,
+    SrsSettings,
+)
 from smtpd.lookup.expansion import (
     OK,
     Expander,
@@ -46,6 +55,7 @@ class World:
         includes: dict[str, str] | None = None,
         rules: tuple[Rule, ...] | None = None,
         delimiter: str = "+",
+        srs: SrsSettings | None = None,
     ) -> None:
         self.aliases = aliases or {}
         uids = users if isinstance(users, dict) else dict.fromkeys(users.split(), 1000)
@@ -64,6 +74,7 @@ class World:
             ),
             smtp=SmtpSettings(sub_addr_delim=delimiter),
             queue=QueueSettings(ttl=345),
+            srs=srs or SrsSettings(),
         )
         self.told: list[Any] = []
 
