@@ -11,6 +11,7 @@ from smtpd.messages.pony_lookup import (
     ReverseNameFound,
 )
 from smtpd.mproc.dispatch import handles
+from smtpd.mproc.log import Log
 from smtpd.mproc.peer import Peer
 
 from .resolver import Answer, ResolveError, Resolver
@@ -19,8 +20,9 @@ from .resolver import Answer, ResolveError, Resolver
 class Names:
     """Answers from a Resolver, as values: what went wrong outside is a status, not an exception."""
 
-    def __init__(self, resolver: Resolver) -> None:
+    def __init__(self, resolver: Resolver, log: Log) -> None:
         self._resolver = resolver
+        self._log = log
 
     @handles(ReverseName)
     async def reverse_name(self, peer: Peer, reqid: int, message: ReverseName) -> ReverseNameFound:
@@ -36,18 +38,19 @@ class Names:
     @handles(FindMx)
     async def find_mx(self, peer: Peer, reqid: int, message: FindMx) -> HostsFound:
         """The mail exchangers of a domain."""
-        return await _answer(reqid, self._resolver.exchangers(message.domain))
+        return await self._answer(reqid, self._resolver.exchangers(message.domain))
 
     @handles(FindHost)
     async def find_host(self, peer: Peer, reqid: int, message: FindHost) -> HostsFound:
         """The addresses of a host."""
-        return await _answer(reqid, self._resolver.host(message.name))
+        return await self._answer(reqid, self._resolver.host(message.name, search=True))
 
-
-async def _answer(reqid: int, question: Awaitable[Answer]) -> HostsFound:
-    try:
-        answer = await question
-    except ResolveError as error:
-        return HostsFound(reqid, "tempfail" if error.temporary else "permfail", str(error), False, [])
-    hosts = [MxHost(host.preference, host.name, host.addresses) for host in answer.hosts]
-    return HostsFound(reqid, "ok", "", answer.secure, hosts)
+    async def _answer(self, reqid: int, question: Awaitable[Answer]) -> HostsFound:
+        try:
+            answer = await question
+        except ResolveError as error:
+            if self._log.tracing_lookup:
+                self._log.trace("lookup", f"{error}: {error.detail}")
+            return HostsFound(reqid, "tempfail" if error.temporary else "permfail", str(error), False, [])
+        hosts = [MxHost(host.preference, host.name, host.addresses) for host in answer.hosts]
+        return HostsFound(reqid, "ok", "", answer.secure, hosts)

@@ -39,7 +39,7 @@ class Process(ChildProcess):
         rules = Rules(self.config, tables)
         forwards, includes = ForwardFiles(self), IncludeFiles(self.log)
         expander = Expander(self.config, rules, tables, forwards, includes, self.log.warn)
-        self.add(Names(self._resolver))
+        self.add(Names(self._resolver, self.log))
         self.add(Recipients(self, expander, tables))
         self.add(Values(self.config, self.log, tables))
         self.add(Explaining(self, tables, forwards, includes, self._resolver))

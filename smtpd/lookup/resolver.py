@@ -1,8 +1,9 @@
 """Names and addresses: DNS by dnspython, and the hosts file (hosts(5)).
 
-Answers are cached by their TTL, within a bound. A resolver that does not answer, or answers SERVFAIL, is a
-temporary failure; that a name does not exist is a permanent one (RFC 5321 5.1). Whoever answers may be
-hostile: names that are no host names count as none, and of long lists only the beginning is taken.
+Whom to ask, and what is remembered, is nameservers.py's. A resolver that does not answer, or answers
+SERVFAIL, is a temporary failure; that a name does not exist is a permanent one (RFC 5321 5.1). Whoever
+answers may be hostile: names that are no host names count as none, and of long lists only the beginning is
+taken. Errors read as in OpenSMTPD's mta.c, for they end up in envelopes and bounces.
 """
 
 import asyncio
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import dns.asyncbackend
-import dns.asyncresolver
 import dns.exception
 import dns.flags
 import dns.name
@@ -21,13 +21,11 @@ import dns.rdata
 import dns.resolver
 import dns.reversename
 
+from .nameservers import LIFETIME, Nameservers
+
 # dnspython loads these at first use otherwise, which a process without rights cannot do.
 dns.asyncbackend.set_default_backend("asyncio")
 dns.rdata.load_all_types()  # type: ignore[no-untyped-call]
-
-CACHE_ANSWERS = 10_000
-LIFETIME = 20.0
-"""Seconds until a question has failed."""
 
 REVERSE_LIFETIME = 5.0
 """Seconds for the name of a client, all questions together: it is only for the log and for rules."""
@@ -42,19 +40,26 @@ QUESTIONS_MAX = 200
 """Questions under way at a time, each with a socket; the others wait."""
 
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.ASCII)
-_EDNS_PAYLOAD = 1232
+
+TEMPORARY = "Temporary failure in MX lookup"
+INVALID = "Invalid domain name"
+NO_DOMAIN = "Domain does not exist"
+NO_MX = "No MX found for domain"
+NULL_MX = "Domain does not accept mail"
+NO_HOST = "Host not found"
 
 
 class ResolveError(Exception):
-    """No answer. `temporary`: there may be one later."""
+    """No answer. `temporary`: there may be one later; `detail`: for the trace, which name and what it has."""
 
-    def __init__(self, text: str, *, temporary: bool) -> None:
+    def __init__(self, text: str, detail: str = "", *, temporary: bool) -> None:
         super().__init__(text)
         self.temporary = temporary
+        self.detail = detail
 
 
 class Host(NamedTuple):
-    """A host to send to, and its numeric addresses."""
+    """A host to send to, and its numeric addresses: none when its name did not resolve."""
 
     preference: int
     name: str
@@ -97,16 +102,7 @@ class Resolver:
         self, hosts: Hosts | None = None, *, nameservers: list[str] | None = None, port: int = 53
     ) -> None:
         self._hosts = hosts or Hosts()
-        try:
-            self._resolver = dns.asyncresolver.Resolver(configure=nameservers is None)
-        except dns.resolver.NoResolverConfiguration:
-            self._resolver = dns.asyncresolver.Resolver(configure=False)
-        if nameservers is not None:
-            self._resolver.nameservers = list(nameservers)
-            self._resolver.port = port
-        self._resolver.cache = dns.resolver.LRUCache(CACHE_ANSWERS)
-        self._resolver.use_edns(0, dns.flags.DO, _EDNS_PAYLOAD)
-        self._resolver.search = []
+        self._nameservers = Nameservers(nameservers, port)
         self._questions = asyncio.Semaphore(QUESTIONS_MAX)
 
     async def reverse(self, address: str) -> str:
@@ -121,7 +117,7 @@ class Resolver:
             async with asyncio.timeout(REVERSE_LIFETIME):
                 return await self._confirmed_name(address)
         except TimeoutError:
-            raise ResolveError(f"{address}: no answer in time", temporary=True) from None
+            raise ResolveError(NO_HOST, f"{address}: no answer in time", temporary=True) from None
 
     async def _confirmed_name(self, address: str) -> str:
         answer = await self._ask(dns.reversename.from_address(address), "PTR", REVERSE_LIFETIME)
@@ -133,8 +129,11 @@ class Resolver:
         found = await self.host(name, lifetime=REVERSE_LIFETIME)
         return name if address in found.hosts[0].addresses else ""
 
-    async def host(self, name: str, *, lifetime: float = LIFETIME) -> Answer:
-        """The addresses of a host, named or numeric (an address literal too). ResolveError without any."""
+    async def host(self, name: str, *, lifetime: float = LIFETIME, search: bool = False) -> Answer:
+        """The addresses of a host, named or numeric (an address literal too). ResolveError without any.
+
+        `search`: a name without a dot is looked for in the domains of resolv.conf's `search`.
+        """
         name = name.lower()
         if (address := _numeric(name)) is not None:
             return Answer([Host(0, name, [str(address)])], False)
@@ -143,7 +142,8 @@ class Resolver:
         addresses: list[str] = []
         secure = True
         failure: ResolveError | None = None
-        questions = [self._ask(_name(name), kind, lifetime) for kind in ("AAAA", "A")]
+        asked = _name(name, relative=search and "." not in name)
+        questions = [self._ask(asked, kind, lifetime) for kind in ("AAAA", "A")]
         for answer in await asyncio.gather(*questions, return_exceptions=True):
             if isinstance(answer, ResolveError):
                 failure = answer
@@ -154,19 +154,27 @@ class Resolver:
                 secure = secure and _secure(answer)
         if addresses:
             return Answer([Host(0, name, addresses[:ADDRESSES_MAX])], secure)
-        raise failure or ResolveError(f"{name} has no address", temporary=False)
+        if failure is None:
+            raise ResolveError(NO_HOST, f"{name} has no address", temporary=False)
+        raise ResolveError(NO_HOST, failure.detail, temporary=failure.temporary)
 
     async def exchangers(self, domain: str) -> Answer:
         """Where mail for a domain goes, best first, equals shuffled (RFC 5321 5.1). ResolveError.
 
-        A domain without MX is its own exchanger; one whose MX is "." takes no mail (RFC 7505).
+        A domain without MX is its own exchanger; one whose MX is "." takes no mail (RFC 7505), and nor does
+        one whose MX is "localhost". Exchangers whose names do not resolve are there without addresses.
         """
         answer = await self._ask(_name(domain), "MX", LIFETIME)
         if answer is None:
-            return await self.host(domain)
+            try:
+                return await self.host(domain)
+            except ResolveError as error:
+                text = TEMPORARY if error.temporary else NO_MX
+                raise ResolveError(text, error.detail, temporary=error.temporary) from None
         records = [(record.preference, _text(record.exchange)) for record in answer]
-        if all(name == "" for _, name in records):
-            raise ResolveError(f"{domain} takes no mail (null MX)", temporary=False)
+        records = [record for record in records if record != (0, "") and record[1] != "localhost"]
+        if not records:
+            raise ResolveError(NULL_MX, f"{domain} takes no mail (null MX)", temporary=False)
         records = [record for record in records if _HOST_NAME.fullmatch(record[1])]
         random.shuffle(records)
         records.sort(key=lambda record: record[0])
@@ -177,37 +185,44 @@ class Resolver:
         secure = _secure(answer)
         failure: ResolveError | None = None
         for (preference, name), host in zip(records, answers, strict=True):
+            addresses: list[str] = []
             if isinstance(host, ResolveError):
                 failure = host if failure is None or host.temporary else failure
             elif isinstance(host, BaseException):
                 raise host
-            elif room:
+            else:
                 addresses = host.hosts[0].addresses[:room]
                 room -= len(addresses)
-                found.append(Host(preference, name, addresses))
                 secure = secure and host.secure
-        if not found:
-            raise failure or ResolveError(f"no exchanger of {domain} has an address", temporary=False)
-        return Answer(found, secure)
+            found.append(Host(preference, name, addresses))
+        if room < ADDRESSES_MAX:
+            return Answer(found, secure)
+        if failure is not None and failure.temporary:
+            raise ResolveError(TEMPORARY, failure.detail, temporary=True)
+        raise ResolveError(NO_MX, f"no exchanger of {domain} has an address", temporary=False)
 
     async def _ask(self, name: dns.name.Name, kind: str, lifetime: float) -> dns.resolver.Answer | None:
         """The answer; None when the name has no such record. ResolveError: no such name, or no answer."""
         try:
             async with self._questions:
-                return await self._resolver.resolve(name, kind, lifetime=lifetime, search=False)
+                resolver = self._nameservers.current()
+                lifetime = min(lifetime, self._nameservers.lifetime)
+                search = not name.is_absolute()
+                return await resolver.resolve(name, kind, lifetime=lifetime, search=search)
         except dns.resolver.NXDOMAIN:
-            raise ResolveError(f"{_text(name)} does not exist", temporary=False) from None
+            raise ResolveError(NO_DOMAIN, f"{_text(name)} does not exist", temporary=False) from None
         except dns.resolver.NoAnswer:
             return None
         except (dns.exception.DNSException, OSError) as error:
-            raise ResolveError(f"{_text(name)}: {type(error).__name__}", temporary=True) from None
+            detail = f"{_text(name)} {kind}: {type(error).__name__}"
+            raise ResolveError(TEMPORARY, detail, temporary=True) from None
 
 
-def _name(name: str) -> dns.name.Name:
+def _name(name: str, *, relative: bool = False) -> dns.name.Name:
     try:
-        return dns.name.from_text(name)
+        return dns.name.from_text(name, None if relative else dns.name.root)
     except dns.exception.DNSException:
-        raise ResolveError(f"{name[:80]!r} is no domain name", temporary=False) from None
+        raise ResolveError(INVALID, f"{name[:80]!r} is no domain name", temporary=False) from None
 
 
 def _text(name: dns.name.Name) -> str:

@@ -40,13 +40,20 @@ class Resolver:
     def exchangers(self, domain: str) -> Any:
         return self._say("exchangers", domain)
 
-    def host(self, name: str) -> Any:
+    def host(self, name: str, *, search: bool) -> Any:
+        assert search
         return self._say("host", name)
 
 
 def names(answer: Any) -> tuple[Names, Resolver]:
     resolver = Resolver(answer)
-    return Names(resolver), resolver  # type: ignore[arg-type]
+    return Names(resolver, NoLog()), resolver  # type: ignore[arg-type]
+
+
+class NoLog:
+    """Traces nothing."""
+
+    tracing_lookup = False
 
 
 NOBODY: Any = None

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import dns.name
 import dns.rrset
 import pytest
 from hypothesis import given
@@ -112,7 +113,21 @@ def test_host_that_is_not_found(
 def test_host_without_addresses(resolver: Resolver, dns_server: DnsServer, run: Run) -> None:
     dns_server.add("text.example", "TXT", '"only"')
     error = failure(run, resolver.host("text.example"))
-    assert not error.temporary and str(error) == "text.example has no address"
+    assert not error.temporary and str(error) == "Host not found"
+    assert error.detail == "text.example has no address"
+
+
+def test_a_search_list_is_for_bare_names_that_somebody_wrote(
+    resolver: Resolver, dns_server: DnsServer, run: Run
+) -> None:
+    resolver._nameservers.current().search = [dns.name.from_text("in.example")]
+    dns_server.add("mailhub.in.example", "A", "192.0.2.1")
+    dns_server.add("a.mailhub.in.example", "A", "192.0.2.1")
+    for name in ("mailhub", "a.mailhub"):
+        dns_server.fails(name, NXDOMAIN)
+    assert run(resolver.host("mailhub", search=True)).hosts == [Host(0, "mailhub", ["192.0.2.1"])]
+    failure(run, resolver.host("mailhub"))
+    failure(run, resolver.host("a.mailhub", search=True))
 
 
 @pytest.mark.parametrize(("broken", "whole"), [("AAAA", "A"), ("A", "AAAA")])
@@ -305,7 +320,8 @@ def test_questions_at_a_time(
 ) -> None:
     resolver._questions = asyncio.Semaphore(3)
     at_once = most = 0
-    resolve = resolver._resolver.resolve
+    asked_by = resolver._nameservers.current()
+    resolve = asked_by.resolve
 
     async def counted(*arguments: Any, **options: Any) -> Any:
         nonlocal at_once, most
@@ -316,7 +332,7 @@ def test_questions_at_a_time(
         finally:
             at_once -= 1
 
-    monkeypatch.setattr(resolver._resolver, "resolve", counted)
+    monkeypatch.setattr(asked_by, "resolve", counted)
     for number in range(20):
         dns_server.add(f"h{number}.example", "A", "192.0.2.1")
 

@@ -85,13 +85,22 @@ def test_null_mx(resolver: Resolver, dns_server: DnsServer, run: Run) -> None:
     dns_server.add("no.example", "MX", "0 .")
     dns_server.add("no.example", "A", "192.0.2.1")
     error = failure(run, resolver.exchangers("no.example"))
-    assert not error.temporary and "null MX" in str(error)
+    assert not error.temporary and str(error) == "Domain does not accept mail"
+    dns_server.add("here.example", "MX", "10 LocalHost.")
+    assert str(failure(run, resolver.exchangers("here.example"))) == "Domain does not accept mail"
     dns_server.add("odd.example", "MX", "0 .", "10 mx.example.")
     with_hosts(dns_server, "mx.example")
     assert names(run(resolver.exchangers("odd.example"))) == [(10, "mx.example")]
 
 
-@pytest.mark.parametrize(("how", "is_temporary"), [(NXDOMAIN, False), (SERVFAIL, True), (SILENT, True)])
+@pytest.mark.parametrize(
+    ("how", "is_temporary", "text"),
+    [
+        (NXDOMAIN, False, "Domain does not exist"),
+        (SERVFAIL, True, "Temporary failure in MX lookup"),
+        (SILENT, True, "Temporary failure in MX lookup"),
+    ],
+)
 def test_exchangers_that_are_not_found(
     resolver: Resolver,
     dns_server: DnsServer,
@@ -99,23 +108,34 @@ def test_exchangers_that_are_not_found(
     monkeypatch: pytest.MonkeyPatch,
     how: str,
     is_temporary: bool,
+    text: str,
 ) -> None:
     monkeypatch.setattr(resolver_module, "LIFETIME", 0.2)
     dns_server.fails("d.example", how)
     if how != NXDOMAIN:  # the addresses would be there: without an answer for MX they must not be used
         dns_server.add("d.example", "A", "192.0.2.1")
-    assert temporary(run, resolver.exchangers("d.example")) is is_temporary
+    error = failure(run, resolver.exchangers("d.example"))
+    assert (error.temporary, str(error)) == (is_temporary, text)
 
 
 def test_some_exchangers_have_no_address(resolver: Resolver, dns_server: DnsServer, run: Run) -> None:
     dns_server.add("d.example", "MX", "1 gone.example.", "2 here.example.", "3 ill.example.")
     with_hosts(dns_server, "here.example")
     dns_server.fails("ill.example", SERVFAIL)
-    assert names(run(resolver.exchangers("d.example"))) == [(2, "here.example")]
+    found = run(resolver.exchangers("d.example")).hosts
+    assert [(host.preference, host.name, len(host.addresses)) for host in found] == [
+        (1, "gone.example", 0),  # its preference counts: it may be our own name
+        (2, "here.example", 1),
+        (3, "ill.example", 0),
+    ]
     dns_server.add("e.example", "MX", "1 gone.example.", "3 ill.example.")
     assert temporary(run, resolver.exchangers("e.example")), "one of them may have an address later"
     dns_server.add("f.example", "MX", "1 gone.example.", "2 away.example.")
-    assert not temporary(run, resolver.exchangers("f.example"))
+    error = failure(run, resolver.exchangers("f.example"))
+    assert not error.temporary and str(error) == "No MX found for domain"
+    dns_server.add("g.example", "TXT", '"no MX and no address"')
+    error = failure(run, resolver.exchangers("g.example"))
+    assert not error.temporary and str(error) == "No MX found for domain"
 
 
 def test_exchangers_are_looked_up_at_the_same_time(
@@ -127,9 +147,10 @@ def test_exchangers_are_looked_up_at_the_same_time(
     for name in dead:
         dns_server.fails(name, SILENT)
     with_hosts(dns_server, "live.example")
-    monkeypatch.setattr(Resolver.host, "__kwdefaults__", {"lifetime": 0.3})
+    monkeypatch.setattr(Resolver.host, "__kwdefaults__", {"lifetime": 0.3, "search": False})
     began = time.monotonic()
-    assert names(run(resolver.exchangers("d.example"))) == [(99, "live.example")]
+    found = run(resolver.exchangers("d.example")).hosts
+    assert [host.name for host in found if host.addresses] == ["live.example"]
     assert time.monotonic() - began < 0.3 * 5
 
 

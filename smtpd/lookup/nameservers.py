@@ -1,0 +1,146 @@
+"""Which name servers are asked: resolv.conf(5), read again when it changes, and a cache with bounds.
+
+Nothing here asks. A file that is gone or makes no sense changes nothing: what was known stays in force.
+"""
+
+import io
+import os
+import time
+from collections.abc import Callable
+from ipaddress import ip_address
+from pathlib import Path
+
+import dns.asyncresolver
+import dns.exception
+import dns.flags
+import dns.resolver
+
+RESOLV_CONF = Path("/etc/resolv.conf")
+
+CHECK_SECONDS = 5.0
+"""How often the file is looked at, at most."""
+
+PREFER_SECONDS = 60.0
+"""For how long a server that answered when those before it did not is asked first."""
+
+CACHE_ANSWERS = 10_000
+POSITIVE_MAX = 86_400.0
+NEGATIVE_MAX = 900.0
+"""Seconds that an answer, or that there is none, is kept at most, whatever its TTL says."""
+
+LIFETIME = 20.0
+"""Seconds until a question has failed, unless the file's `timeout` and `attempts` say less."""
+
+_SIZE_MAX = 65_536
+_EDNS_PAYLOAD = 1232
+
+
+class BoundedCache(dns.resolver.LRUCache):
+    """By TTL, the least recently used first out, and nothing for ever. `fresh`: told who answered."""
+
+    def __init__(self, fresh: Callable[[str | None], None]) -> None:
+        super().__init__(CACHE_ANSWERS)
+        self._fresh = fresh
+
+    def put(self, key: dns.resolver.CacheKey, value: dns.resolver.Answer) -> None:
+        """Keep an answer."""
+        most = POSITIVE_MAX if value.rrset is not None else NEGATIVE_MAX
+        value.expiration = min(value.expiration, time.time() + most)
+        super().put(key, value)
+        self._fresh(value.nameserver)
+
+
+class Nameservers:
+    """A dnspython resolver that follows the file. `servers` and `port`: these instead of any file."""
+
+    def __init__(
+        self,
+        servers: list[str] | None = None,
+        port: int = 53,
+        path: Path = RESOLV_CONF,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._fixed = servers is not None
+        self._seen: tuple[int, ...] = ()
+        self._looked = self._preferred = clock()
+        self.lifetime = LIFETIME
+        self._order: list[str] = []
+        self._resolver = self._made(servers or [], port)
+        if not self._fixed:
+            self._read()
+
+    def current(self) -> dns.asyncresolver.Resolver:
+        """What to ask by, now."""
+        now = self._clock()
+        if not self._fixed and now - self._looked >= CHECK_SECONDS:
+            self._looked = now
+            self._read()
+        if self._preferred <= now and self._resolver.nameservers != self._order:
+            self._resolver.nameservers = list(self._order)
+        return self._resolver
+
+    def _read(self) -> None:
+        try:
+            with open(self._path, encoding="utf-8", errors="replace") as file:
+                found = os.fstat(file.fileno())
+                seen = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+                if seen == self._seen:
+                    return
+                text = file.read(_SIZE_MAX)
+        except OSError:
+            return
+        self._seen = seen
+        lines = [words for words in map(str.split, text.splitlines()) if words and words[0][0] not in "#;"]
+        # as resolv.conf(5): without a server, the one on this machine
+        servers = [
+            words[1] for words in lines if words[0] == "nameserver" and len(words) > 1 and _ok(words[1])
+        ]
+        others = [" ".join(words) for words in lines if words[0] != "nameserver"]
+        made = self._made(servers or ["127.0.0.1"], 53)
+        try:
+            made.read_resolv_conf(io.StringIO("\n".join([*others, "nameserver 127.0.0.1"])))
+        except (dns.exception.DNSException, ValueError):
+            # the search list is no list of names; the servers are what counts
+            made.search = []
+        made.nameservers = servers or ["127.0.0.1"]
+        made.use_edns(0, dns.flags.DO, _EDNS_PAYLOAD)
+        self._order = [str(one) for one in made.nameservers]
+        self._resolver = made
+        self.lifetime = _lifetime(lines, made)
+
+    def _made(self, servers: list[str], port: int) -> dns.asyncresolver.Resolver:
+        made = dns.asyncresolver.Resolver(configure=False)
+        made.port = port
+        made.nameservers = list(servers)
+        made.cache = BoundedCache(self._answered)
+        made.search = []
+        made.use_edns(0, dns.flags.DO, _EDNS_PAYLOAD)
+        self._order = list(servers)
+        return made
+
+    def _answered(self, server: str | None) -> None:
+        """A question got its answer from `server`: those before it are dead or lame, for the time being."""
+        servers = [str(one) for one in self._resolver.nameservers]
+        if server in servers[1:] and not self._resolver.rotate:
+            self._resolver.nameservers = [server, *(one for one in servers if one != server)]
+            self._preferred = self._clock() + PREFER_SECONDS
+
+
+def _ok(server: str) -> bool:
+    try:
+        ip_address(server.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _lifetime(lines: list[list[str]], resolver: dns.asyncresolver.Resolver) -> float:
+    """`options attempts:N`: how often each server is asked."""
+    for words in lines:
+        for word in words[1:] if words[0] == "options" else ():
+            name, _, value = word.partition(":")
+            if name == "attempts" and value.isascii() and value.isdecimal() and 0 < int(value[:6]):
+                return min(LIFETIME, resolver.timeout * int(value[:6]) * len(resolver.nameservers))
+    return LIFETIME
