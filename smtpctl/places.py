@@ -37,4 +37,12 @@ def find_places(state: str | None, environment: Mapping[str, str]) -> Places:
         return Places(SOCKET, SPOOL, None)
     socket = Path(given).absolute()
     beside = socket.parent / SPOOL_NAME
-    return Places(socket, beside, socket.parent) if beside.is_dir() else Places(socket, SPOOL, None)
+    return Places(socket, beside, socket.parent) if _there(beside) else Places(socket, SPOOL, None)
+
+
+def _there(folder: Path) -> bool:
+    """Is it a folder? What may not be looked at counts: the refusal is then said of the right spool."""
+    try:
+        return folder.is_dir()
+    except PermissionError:
+        return True

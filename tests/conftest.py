@@ -1,6 +1,7 @@
 """What all tests share: hypothesis' settings, and which marked tests run here."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,3 +28,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("root"):
                 item.add_marker(pytest.mark.skip(reason="needs to be root"))
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """What runs in the test's own process may set it for good; the next test must not inherit that."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Long bytes are no name: they may hold a time or a pid, and several runners must agree on all names."""
+    return argname if isinstance(val, bytes) and len(val) > 12 else None

@@ -178,8 +178,8 @@ def _start(
 
 def _make_places(places: Places) -> None:
     """The folders that must be there, with their owners."""
-    places.spool.parent.mkdir(parents=True, exist_ok=True)
-    places.empty.mkdir(parents=True, exist_ok=True, mode=0o755)
+    for folder in (places.spool.parent, places.empty):
+        _make_folder(folder, places.separated)
     if any(places.empty.iterdir()):
         raise StartError(f"{places.empty} is not empty: processes are locked into it")
     if places.homes:
@@ -187,6 +187,15 @@ def _make_places(places: Places) -> None:
     wrong = layout.prepare(str(places.spool), *places.queue_user)
     if wrong:
         raise StartError("; ".join(wrong))
+
+
+def _make_folder(folder: Path, public: bool) -> None:
+    """The folder and those above it. `public`: other users come through, whatever the umask of our caller."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        if public:
+            path.chmod(0o755)
 
 
 def _raise_descriptors() -> None:

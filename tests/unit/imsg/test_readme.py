@@ -22,8 +22,9 @@ def test_the_example_is_short() -> None:
 
 
 @pytest.mark.parametrize("pure", ["0", "1"])
-def test_the_example_runs(pure: str, tmp_path: Path) -> None:
-    file = tmp_path / "hello"
+def test_the_example_runs(pure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path("hello")  # what is printed cuts long values
     file.write_text("hello from a descriptor\n")
     code = example().replace("/etc/hostname", str(file))
     environment = os.environ | {"IMSG_PURE": pure, "PYTHONPATH": str(PACKAGE.parent)}

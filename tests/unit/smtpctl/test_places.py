@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from smtpctl.places import SOCKET, SPOOL, Places, find_places
 from smtpd.parent import places as parent
 
@@ -22,3 +24,12 @@ def test_the_variable(tmp_path: Path) -> None:
     (tmp_path / "spool").mkdir()
     assert find_places(None, {"SMTPD_SOCKET": str(socket)}) == Places(socket, tmp_path / "spool", tmp_path)
     assert find_places(None, {"SMTPD_SOCKET": ""}).socket == SOCKET
+
+
+def test_a_folder_that_may_not_be_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    found = find_places(None, {"SMTPD_SOCKET": str(tmp_path / "smtpd.sock")})
+    assert found == Places(tmp_path / "smtpd.sock", tmp_path / "spool", tmp_path)

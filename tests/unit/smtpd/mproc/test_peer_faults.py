@@ -87,6 +87,7 @@ def frame(number: int, payload: bytes) -> bytes:
         (frame(0x0507, b""), "RollbackMessage"),
         (frame(0x0507, b"\x91\xcf" + b"\xff" * 8), "RollbackMessage: msgid is out of range"),
     ],
+    ids=["length", "number", "type", "two-fields-wrong", "two-fields", "nothing", "range"],
 )
 def test_what_no_peer_may_send(link: Link, incoming: Incoming, data: bytes, said: str) -> None:
     link.queue.channel.sock.sendall(data)

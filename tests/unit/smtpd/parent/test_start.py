@@ -275,6 +275,18 @@ def test_places_are_made(tmp_path: Path) -> None:
         os.umask(before)
     assert sorted(os.listdir(base)) == ["empty", "home", "spool"]
     assert stat.S_IMODE(places.spool.stat().st_mode) == 0o711, "whatever the umask"
+    assert stat.S_IMODE(base.stat().st_mode) == 0o750, "who runs it alone decides who may look"
+
+
+def test_other_users_reach_the_socket_whatever_the_umask(tmp_path: Path) -> None:
+    base = tmp_path / "a" / "b"
+    places = Places(True, base / "spool", base / "s", base / "empty", "", base / "crash", CALLER, CALLER)
+    before = os.umask(0o077)
+    try:
+        start_module._make_places(places)
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (base, base.parent, places.empty)} == {0o755}
 
 
 def test_descriptors() -> None:
