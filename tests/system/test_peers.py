@@ -1,0 +1,172 @@
+"""Mail to real mail exchangers, Debian's Postfix, Exim and OpenSMTPD: it arrives byte for byte."""
+
+import re
+from collections.abc import Iterator
+
+import programs
+import pytest
+from daemon import Daemon
+from exchangers import ALL, Exchanger
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
+
+CONFIGURATION = """\
+listen on 127.0.0.1 port ${port}
+smtp max-message-size 20000000
+action "relay" relay host smtp://127.0.0.1:${peer}
+match from any for domain "peer.test" action "relay"
+"""
+
+HEADER = (
+    b"From: a@source.test\r\nTo: you@peer.test\r\n"
+    b"Date: Mon, 02 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@x>\r\n"
+)
+
+_EVERY_OCTET = bytes(octet for octet in range(1, 256) if octet not in b"\r\n")
+
+CONTENTS = {
+    "dots": HEADER + b"\r\n.\r\n..\r\n...\r\n.one\r\n..two\r\na.\r\n.\r\n",
+    "eight bits": HEADER + "Subject: Grüße\r\n\r\nGrüße\r\n".encode() + b"\xff\xfe\x80\r\n",
+    "an empty body": HEADER + b"\r\n",
+    "no body at all": HEADER,
+    "empty lines": HEADER + b"\r\n\r\n\r\n \r\n\t\r\n\r\nx\r\n\r\n\r\n",
+    "blanks at line ends": HEADER + b"Subject: a  \r\n\r\nx \r\ny\t\r\n-- \r\n",
+    "long lines": HEADER + b"\r\n" + b"".join(b"x" * n + b"\r\n" for n in (996, 998, 999, 1000, 1024)),
+    "very long lines": HEADER + b"\r\n" + b"x" * 5000 + b"\r\n." + b"y" * 20_000 + b"\r\n",
+    "a header as others write it": (
+        b"received: by a.test;\r\n\tMon, 02 Nov 2026 10:00:00 +0000\r\nX-EMPTY:\r\n"
+        b"x-Folded: a\r\n  b\r\n\tc\r\n"
+        + HEADER
+        + b"X-Twice: 1\r\nX-twice: 2\r\nX-Long: "
+        + b"word " * 150
+        + b"\r\n\r\nbody\r\n"
+    ),
+    "every octet": HEADER + b"\r\n" + (_EVERY_OCTET + b"\r\n") * 20,
+    "5 MB": HEADER + b"\r\n" + b"".join(b"%07d %s\r\n" % (n, b"." * (n % 60)) for n in range(130_000)),
+}
+
+
+@pytest.fixture(scope="module", params=ALL, ids=lambda kind: kind.name)
+def peer(request: pytest.FixtureRequest) -> Iterator[Exchanger]:
+    if missing := request.param.missing():
+        pytest.skip(missing)
+    one = request.param()
+    try:
+        yield one.start()
+    finally:
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def relaying(peer: Exchanger) -> Iterator[Daemon]:
+    one = Daemon(CONFIGURATION, peer=peer.port)
+    try:
+        yield one.start()
+    finally:
+        one.close()
+
+
+@pytest.fixture
+def to_peer(peer: Exchanger, relaying: Daemon) -> Iterator[Exchanger]:
+    yield peer
+    peer.clear()
+    peer.told.taken.clear()
+
+
+def submit(daemon: Daemon, content: bytes, rcpts: list[str], options: str = "", each: str = "") -> None:
+    """One message, as it is; CRLF is added where it does not end with one."""
+    with daemon.smtp() as client:
+        client.ehlo()
+        assert client.docmd(f"MAIL FROM:<a@source.test> {options}".strip())[0] == 250
+        for rcpt in rcpts:
+            assert client.docmd(f"RCPT TO:<{rcpt}> {each}".strip())[0] == 250
+        assert client.data(content)[0] == 250
+
+
+def own_part(got: bytes, content: bytes) -> bytes:
+    """What was put in front of a mail; AssertionError when the rest is not that mail."""
+    content = content.replace(b"\r\n", b"\n")
+    if b"\n\n" not in content and got.endswith(b"\n\n"):
+        got = got[:-1]  # Exim ends every header with an empty line
+    assert got.endswith(content), difference(got, content)
+    return got[: -len(content)]
+
+
+def difference(got: bytes, content: bytes) -> str:
+    """Where what arrived first differs from what was sent."""
+    got = got[got.find(content[:20]) :]
+    at = next((n for n, pair in enumerate(zip(got, content, strict=False)) if pair[0] != pair[1]), -1)
+    return (
+        f"at {at}: {got[at - 20 : at + 80]!r} for {content[at - 20 : at + 80]!r}; {len(got)}, {len(content)}"
+    )
+
+
+def fields(head: bytes) -> list[str]:
+    """The names of its header fields, in order."""
+    return [line.partition(b":")[0].decode() for line in re.split(rb"\n(?![ \t])", head) if line]
+
+
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
+def test_a_mail_arrives_byte_for_byte(to_peer: Exchanger, relaying: Daemon, content: bytes) -> None:
+    submit(relaying, content, ["you@peer.test"])
+    (got,) = to_peer.mails(1)
+    names = fields(own_part(got, content))
+    assert names[-2:] == ["Received", "Received"], names
+    assert set(names) <= {"Received", "Return-Path", "Delivered-To", "X-Original-To"}
+    relaying.wait_empty()
+
+
+def test_a_mail_without_a_line_end_at_its_end_gets_one(to_peer: Exchanger, relaying: Daemon) -> None:
+    content = HEADER.replace(b"\r\n", b"\n") + b"\nno line end"
+    done = programs.run(relaying, "sendmail", "-fa@source.test", "you@peer.test", data=content)
+    assert (done.returncode, done.stderr) == (0, b"")
+    (got,) = to_peer.mails(1)
+    own_part(got, content + b"\n")
+
+
+def test_recipients_go_in_one_transaction(to_peer: Exchanger, relaying: Daemon) -> None:
+    """As many as a server must take (RFC 5321 4.5.3.1.8): one message there, and a copy for each of them."""
+    rcpts = [f"user{number}@peer.test" for number in range(100)]
+    content = HEADER + b"\r\nto all\r\n"
+    submit(relaying, content, rcpts)
+    copies = to_peer.mails(100)
+    relaying.wait_empty()
+    for copy in copies:
+        own_part(copy, content)
+    # both Received fields begin as the peer's own: what it calls a message stands in the first
+    ids = {re.search(rb"\sid ([\w-]+)", copy)[1] for copy in copies}  # type: ignore[index]
+    assert len(ids) == 1, ids
+
+
+def test_many_mails_arrive_once_each_and_with_their_own_content(to_peer: Exchanger, relaying: Daemon) -> None:
+    before = len(re.findall("mta connecting", relaying.log()))
+    contents = [HEADER + b"\r\nmail %d\r\n" % number * (number % 7 + 1) for number in range(60)]
+    with relaying.smtp() as client:
+        for number, content in enumerate(contents):
+            client.sendmail("a@source.test", [f"user{number}@peer.test"], content)
+    got = to_peer.mails(60)
+    relaying.wait_empty()
+    for content in contents:
+        assert sum(one.endswith(content.replace(b"\r\n", b"\n")) for one in got) == 1, content
+    assert len(re.findall("mta connecting", relaying.log())) - before < 30
+
+
+def test_what_the_sender_wants_to_be_told_goes_along(to_peer: Exchanger, relaying: Daemon) -> None:
+    """RFC 3461: the peer has RET, ENVID, NOTIFY and ORCPT, for it makes the notification from them.
+
+    OpenSMTPD's says nothing of ENVID and ORCPT, but it comes, and without the body.
+    """
+    content = HEADER + b"Subject: told\r\n\r\nthe body is not wanted back\r\n"
+    each = "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;first@elsewhere.test"
+    submit(relaying, content, ["you@peer.test"], "RET=HDRS ENVID=an-id", each)
+    (got,) = to_peer.mails(1)
+    own_part(got, content)
+    (told,) = to_peer.told.wait(1)
+    assert (told.sender, told.rcpts) == ("", ("a@source.test",))
+    report = told.content.lower()
+    assert b"\naction: delivered\r\n" in report
+    if to_peer.tells_ids:
+        assert b"\noriginal-envelope-id: an-id\r\n" in report
+        assert b"\noriginal-recipient: rfc822;first@elsewhere.test\r\n" in report
+    assert b"the body is not wanted back" not in told.content
+    assert "DSN" not in relaying.log()
