@@ -1,7 +1,8 @@
 """The scheduler's turns: when to look for due envelopes, and telling queue of them.
 
 A turn comes right after every change (new mail goes out at once) and when the next envelope is due. One turn
-takes one batch, as bounded by `scheduler limit`; while there is more, turns follow each other and everything
+takes a few batches, each as bounded by `scheduler limit`, so that what is due together reaches pony together:
+a message's recipients then go in one transaction. While there is more, turns follow each other and everything
 else of the loop has its say in between. While queue does not read, there are no turns.
 """
 
@@ -17,10 +18,14 @@ from smtpd.messages.queue_scheduler import (
     RemoveEnvelopes,
 )
 
-from .ramqueue import TYPES, RamQueue
+from .ramqueue import TYPES, Batch, RamQueue
 
 if TYPE_CHECKING:
+    from smtpd.mproc.peer import Peer
     from smtpd.mproc.process import Process
+
+TURN_ENVELOPES = 200
+"""Envelopes from which on a turn takes no further batch."""
 
 LONGEST_SLEEP = 60
 """Seconds: the wall clock may be set, so it is looked at now and then."""
@@ -61,10 +66,21 @@ class Turns:
             queue.when_drained(self.wake)
             return
         now = int(time.time())
-        batch = self._ramqueue.batch(now)
-        if batch is None:
-            self._rest(now)
-            return
+        taken = 0
+        while taken < TURN_ENVELOPES and not queue.full:
+            batch = self._ramqueue.batch(now)
+            if batch is None:
+                self._rest(now)
+                return
+            self._tell(queue, batch)
+            count = sum(map(len, batch))
+            if count < self._ramqueue.limits.max_schedule:
+                self._rest(now)
+                return
+            taken += count
+        self.wake()
+
+    def _tell(self, queue: "Peer", batch: Batch) -> None:
         for kind, name in enumerate(TYPES):
             for part in _parts(batch[kind]):
                 queue.send(DeliverEnvelopes(name, part))
@@ -74,10 +90,6 @@ class Turns:
             queue.send(RemoveEnvelopes(part))
         if self._process.log.tracing_scheduler:
             self._trace(batch)
-        if sum(map(len, batch)) < self._ramqueue.limits.max_schedule:
-            self._rest(now)
-        else:
-            self.wake()
 
     def _rest(self, now: int) -> None:
         """There was no more: until the next envelope is due."""
@@ -105,7 +117,7 @@ class Turns:
         stat.set("scheduler.envelope.incoming", 0)
         stat.set("scheduler.ramqueue.update", 0)
 
-    def _trace(self, batch: tuple[list[int], ...]) -> None:
+    def _trace(self, batch: Batch) -> None:
         for what, evpids in zip((*TYPES, "expire", "remove"), batch, strict=True):
             for evpid in evpids:
                 self._process.log.trace("scheduler", f"evp:{evpid:016x} scheduled ({what})")

@@ -11,7 +11,7 @@ from smtpd.messages.queue_scheduler import (
     EnvelopesReady,
     ExpireEnvelopes,
 )
-from smtpd.scheduler.turns import Turns
+from smtpd.scheduler.turns import TURN_ENVELOPES, Turns
 
 
 def test_the_timer_wakes_for_what_becomes_due(bench: Any) -> None:
@@ -45,6 +45,37 @@ def test_queue_that_does_not_read_is_waited_for(bench: Any) -> None:
     while batches := bench.hear("queue"):
         total += sum(len(batch.evpids) for batch in batches)
     assert total == 60_000
+
+
+def inflight_by_round(bench: Any, rounds: int) -> list[int]:
+    """How many envelopes are in flight after each round of the loop."""
+    seen = []
+
+    async def look() -> None:
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+            seen.append(bench.process.ramqueue.inflight)
+
+    bench.loop.run_until_complete(look())
+    return seen
+
+
+def test_what_is_due_together_is_told_together(bench: Any) -> None:
+    """A message has more recipients than a batch has room for: queue hears of all of them in one turn."""
+    most = bench.process.ramqueue.limits.max_schedule
+    bench.tell("queue", EnvelopesReady([bench.times(n) for n in range(1, 20 * most + 1)]))
+    assert set(inflight_by_round(bench, 10)) == {0, 20 * most}
+    assert [len(batch.evpids) for batch in bench.hear("queue")] == [most] * 20
+
+
+def test_a_turn_has_an_end(bench: Any) -> None:
+    ready = [bench.times(n) for n in range(1, 3 * MOST_TIMES + 1)]
+    bench.tell(
+        "queue", *(EnvelopesReady(ready[n : n + MOST_TIMES]) for n in range(0, len(ready), MOST_TIMES))
+    )
+    seen = inflight_by_round(bench, 20)
+    assert {TURN_ENVELOPES, 2 * TURN_ENVELOPES, 3 * TURN_ENVELOPES} <= set(seen), seen
+    assert sum(len(batch.evpids) for batch in bench.hear("queue")) == len(ready)
 
 
 def test_a_stopped_scheduler_starts_nothing(bench: Any) -> None:
