@@ -12,15 +12,15 @@ from imsg import Channel, ChannelClosed, FrameError, MessageError
 from smtpd.messages.client_catalogue import CLIENT_CATALOGUE
 from smtpd.messages.client_control import ClientDone, ClientOpenSession, ServerHello, SessionRow
 
+from .failure import Failed
+
 HELLO_SECONDS = 10.0
 
 _NOT_THERE = (FileNotFoundError, ConnectionRefusedError, NotADirectoryError)
 
 
-class ControlError(Exception):
-    """A request could not be made or was not done; the text says why. `status`: exit status (sysexits.h)."""
-
-    status = os.EX_UNAVAILABLE
+class ControlError(Failed):
+    """A request could not be made or was not done; the text says why."""
 
 
 class NotRunning(ControlError):

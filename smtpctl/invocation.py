@@ -2,10 +2,13 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .client import Client
 from .output import Output
 from .places import Places
+
+if TYPE_CHECKING:
+    from .client import Client
 
 
 class Invocation:
@@ -18,9 +21,11 @@ class Invocation:
         self._client: Client | None = None
 
     @property
-    def client(self) -> Client:
+    def client(self) -> "Client":
         """The connection to the daemon, made at first use. NotRunning, NoPermission, Incompatible."""
         if self._client is None:
+            from .client import Client  # here, because not every command needs a daemon
+
             self._client = Client(self.places.socket)
         return self._client
 

@@ -5,9 +5,7 @@ the words possible at its place has; a word that OpenSMTPD's smtpctl knows wins 
 that what was unambiguous for scripts stays so. Nothing here prints, reads, or knows what a command does.
 """
 
-import difflib
-from collections.abc import Callable, Collection, Iterable, Sequence
-from ipaddress import ip_address
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from smtpd.mail.ids import parse_evpid, parse_msgid
@@ -27,7 +25,7 @@ class Command(NamedTuple):
     pattern: str
     run: Callable[..., int]
     help: str
-    options: tuple[Option, ...] = ()
+    options: Sequence[Option] = ()
     own: bool = False
     hidden: bool = False
 
@@ -85,8 +83,6 @@ class Table:
 
     def __init__(self, commands: Iterable[Command]) -> None:
         self.commands = tuple(commands)
-        every = [option for command in self.commands for option in command.options]
-        self._valued = {o.name for o in every if o.argument} - {o.name for o in every if not o.argument}
         self._root = _Node("")
         for command in self.commands:
             node = self._root
@@ -102,7 +98,7 @@ class Table:
 
     def match(self, words: Sequence[str]) -> Match:
         """The command that `words` mean; NoMatch."""
-        words, options = _split_options(words, self._valued)
+        words, options = self._split_options(words)
         node = self._root
         path: list[str] = []
         parameters: list[Parameter] = []
@@ -132,7 +128,7 @@ class Table:
     def following(self, words: Sequence[str]) -> list[str]:
         """What may stand after `words`: words, parameters and options; nothing if they mean nothing."""
         node = self._root
-        words, _ = _split_options(words, self._valued)
+        words, _ = self._split_options(words)
         for word in words:
             try:
                 node, _ = self._step(node, word, [])
@@ -140,6 +136,38 @@ class Table:
                 return []
         options = node.command.options if node.command is not None else ()
         return [*node.children, *(f"--{option.name}{'=' * bool(option.argument)}" for option in options)]
+
+    def _split_options(self, words: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Words, and those that begin with "--" before a lone "--".
+
+        `--name VALUE` means `--name=VALUE` where no command that begins with the words before it has that
+        option without a value.
+        """
+        plain: list[str] = []
+        options: list[str] = []
+        node: _Node | None = self._root
+        rest = list(words)
+        while rest:
+            word = rest.pop(0)
+            if word == "--":
+                return plain + rest, options
+            if not word.startswith("--"):
+                plain.append(word)
+                node = self._follow(node, word)
+            elif node is not None and rest and rest[0][:2] != "--" and _takes_value(node, word[2:]):
+                options.append(f"{word}={rest.pop(0)}")
+            else:
+                options.append(word)
+        return plain, options
+
+    def _follow(self, node: _Node | None, word: str) -> _Node | None:
+        """As `_step`, None where the word means nothing."""
+        if node is None or node.kind == "words":
+            return node
+        try:
+            return self._step(node, word, [])[0]
+        except NoMatch:
+            return None
 
     def _step(self, node: _Node, word: str, path: list[str]) -> tuple[_Node, Any]:
         """The child of `node` that `word` means, and its value if it is a parameter; NoMatch."""
@@ -165,15 +193,22 @@ def _no_match(node: _Node, word: str, path: list[str], fitting: list[_Node]) -> 
     if fitting:
         return NoMatch(f"{said}: ambiguous", [" ".join((*path, child.token)) for child in fitting], [])
     if not node.children:
-        return NoMatch(f"{said}: nothing can follow {path[-1]!r}", _below(node, path), [])
+        return NoMatch(f"{said}: nothing can follow {node.token!r}", _below(node, path), [])
     kinds = [child.kind for child in node.children.values() if child.kind]
     tokens = [child.token for child in node.children.values() if not child.kind]
-    close = difflib.get_close_matches(word, tokens, cutoff=0.6)
+    close = _similar(word, tokens)
     suggestions = [" ".join((*path, token)) for token in close]
     if kinds and not close:
         wanted = " nor ".join(_NAMES[kind] for kind in kinds)
         return NoMatch(f"{said}: {word!r} is no {wanted}", _below(node, path), [])
     return NoMatch(f"{said}: no such command", _below(node, path), suggestions)
+
+
+def _similar(word: str, known: Iterable[str]) -> list[str]:
+    """Those that look like `word`, the likeliest first."""
+    import difflib  # here, because nobody waits for it who makes no mistakes
+
+    return difflib.get_close_matches(word, list(known))
 
 
 def _below(node: _Node, path: list[str]) -> list[str]:
@@ -189,25 +224,12 @@ def _commands_below(node: _Node) -> list[Command]:
     return found
 
 
-def _split_options(words: Sequence[str], valued: Collection[str]) -> tuple[list[str], list[str]]:
-    """Words, and those that begin with "--" before a lone "--".
-
-    `valued`: the names of options that always take a value: `--name VALUE` means `--name=VALUE`.
-    """
-    plain: list[str] = []
-    options: list[str] = []
-    rest = list(words)
-    while rest:
-        word = rest.pop(0)
-        if word == "--":
-            return plain + rest, options
-        if not word.startswith("--"):
-            plain.append(word)
-        elif word[2:] in valued and rest and not rest[0].startswith("--"):
-            options.append(f"{word}={rest.pop(0)}")
-        else:
-            options.append(word)
-    return plain, options
+def _takes_value(node: _Node, name: str) -> bool:
+    """Whether an option of the commands from a place on has to have a value; `name` may be abbreviated."""
+    every = [option for command in _commands_below(node) for option in command.options]
+    fitting = [option for option in every if option.name == name]
+    fitting = fitting or [option for option in every if name and option.name.startswith(name)]
+    return bool(fitting) and all(option.argument for option in fitting)
 
 
 def _check_options(command: Command, given: list[str]) -> dict[str, str]:
@@ -222,7 +244,7 @@ def _check_options(command: Command, given: list[str]) -> dict[str, str]:
         fitting = [name] if name in known else [each for each in known if name and each.startswith(name)]
         if len(fitting) != 1:
             problem = "ambiguous" if fitting else "no such option"
-            close = difflib.get_close_matches(name, known)
+            close = _similar(name, known)
             raise NoMatch(f"{command.pattern} {word}: {problem}", shown, [f"--{each}" for each in close])
         option = known[fitting[0]]
         if bool(equals) != bool(option.argument):
@@ -263,6 +285,8 @@ def _read_number(text: str, low: int, high: int) -> int:
 
 
 def _read_address(text: str) -> str:
+    from ipaddress import ip_address
+
     return str(ip_address(text))
 
 

@@ -18,6 +18,8 @@ from smtpd.spool.backend import GONE, Failure
 from smtpd.spool.layout import CORRUPT, MESSAGE, QUEUE
 from smtpd.spool.walk import ENVELOPE_MAX, Damaged, is_msgid, scan
 
+from .failure import Failed
+
 GZIP_MAGIC = b"\x1f\x8b"
 ENCRYPTED = b"\x01"
 """First byte of an object of an encrypted queue (OpenSMTPD's crypto.c)."""
@@ -28,8 +30,8 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class OfflineError(Exception):
-    """The spool or a file of it cannot be read; the text says why. `status`: exit status (sysexits.h)."""
+class OfflineError(Failed):
+    """The spool or a file of it cannot be read; the text says why."""
 
     def __init__(self, text: str, status: int = os.EX_NOINPUT) -> None:
         super().__init__(text)

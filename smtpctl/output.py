@@ -5,11 +5,8 @@ something ends with {"done": true, "number": N} or {"done": false, "error": "...
 Field names and types stay; new fields may come.
 """
 
-import json
 import os
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO, TextIOWrapper
@@ -29,7 +26,7 @@ class Output:
         self._out = out if out is not None else cast(TextIOWrapper, sys.stdout)
         self._err = err if err is not None else cast(TextIOWrapper, sys.stderr)
         terminal = self._out.isatty()
-        self.width = shutil.get_terminal_size().columns if terminal else 0
+        self.width = terminal_size().columns if terminal else 0
         self._styled = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def row(self, text: str | Sequence[str], values: Mapping[str, Any]) -> None:
@@ -42,7 +39,7 @@ class Output:
     def rendered(self, text: str | Sequence[str], values: Mapping[str, Any]) -> str:
         """What `row` writes, for who keeps results before they are written."""
         if self.as_json:
-            return f"{json.dumps(values)}\n"
+            return f"{_json(values)}\n"
         return "".join(f"{printable(line)}\n" for line in ((text,) if isinstance(text, str) else text))
 
     def write(self, rendered: str) -> None:
@@ -63,6 +60,8 @@ class Output:
             return
         lines = [printable(text)]
         if self.width:
+            import textwrap  # here, as others below: nobody waits for what few need
+
             indent = " " * (len(text) - len(text.lstrip(" ")) + 4)
             lines = textwrap.wrap(
                 lines[0], max(self.width, 40), subsequent_indent=indent, break_on_hyphens=False
@@ -84,13 +83,13 @@ class Output:
 
     def done(self, text: str, number: int = 1) -> int:
         """Something was done; the exit status."""
-        self._out.write((json.dumps({"done": True, "number": number}) if self.as_json else text) + "\n")
+        self._out.write((_json({"done": True, "number": number}) if self.as_json else text) + "\n")
         return 0
 
     def failed(self, reason: str) -> int:
         """It was not done; the exit status. The text is OpenSMTPD's."""
         if self.as_json:
-            self._out.write(json.dumps({"done": False, "error": reason}) + "\n")
+            self._out.write(_json({"done": False, "error": reason}) + "\n")
         else:
             self._out.write(f"command failed: {printable(reason)}\n" if reason else "command failed\n")
         return 1
@@ -124,7 +123,7 @@ class Output:
             lines = content.getvalue().decode("utf-8", "surrogateescape").splitlines()
         finally:
             self._out = real
-        size = shutil.get_terminal_size()
+        size = terminal_size()
         self.width = size.columns
         if len(lines) >= size.lines:
             more = len(lines) - size.lines + 2
@@ -135,6 +134,19 @@ class Output:
     def flush(self) -> None:
         """Have everything out: a line a second is of no use in a buffer."""
         self._out.flush()
+
+
+def terminal_size() -> os.terminal_size:
+    """Columns and lines."""
+    import shutil
+
+    return shutil.get_terminal_size()
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    import json
+
+    return json.dumps(values)
 
 
 def printable(text: str) -> str:

@@ -3,12 +3,10 @@
 import os
 import sys
 
-from .client import ControlError
-from .commands.selection import BadFilter
 from .commands.table import TABLE
+from .failure import BadFilter, Failed
 from .invocation import Invocation
 from .matching import Match, NoMatch
-from .offline import OfflineError
 from .output import Output
 from .places import find_places
 
@@ -55,7 +53,7 @@ def _execute(match: Match, invocation: Invocation, output: Output) -> int:
     except BadFilter as error:
         output.complain(f"smtpctl: {error}")
         return os.EX_USAGE
-    except (ControlError, OfflineError) as error:
+    except Failed as error:
         if error.status == 1:
             return output.failed(str(error))
         if output.as_json:

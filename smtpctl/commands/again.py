@@ -4,11 +4,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 
+from ..failure import BadFilter
 from ..invocation import Invocation
 from ..matching import Option, Parameter
-from .selection import BadFilter
 
 WATCH = Option("watch", "SECONDS", "again and again, with a pause of so many seconds")
+
+OPTIONS = (WATCH,)
 
 SHORTEST, LONGEST = 0.1, 86400.0
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import IO
 
+from ..failure import BadFilter
 from ..invocation import Invocation
 from ..matching import Option, Parameter
 from ..see import filters
@@ -21,7 +22,6 @@ from ..see.limits import LIMITS, Limits
 from ..see.pcapng import CaptureWriter
 from ..see.seen import OUT, Seen
 from ..see.watching import Watching
-from .selection import BadFilter
 
 OPTIONS = (
     *filters.OPTIONS,

@@ -9,12 +9,12 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..failure import BadFilter
 from ..invocation import Invocation
 from ..matching import Option, Parameter
 from ..places import STATE_CRASHES, SYSTEM_CRASHES
 from ..see.crashes import CrashError, CrashFile
 from .recorder import header_line, header_values, last_of
-from .selection import BadFilter
 
 OPTIONS = (Option("last", "N", "only so many of the last messages (100; 0: all that are there)"),)
 

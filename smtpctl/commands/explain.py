@@ -31,8 +31,6 @@ from ..invocation import Invocation
 from ..matching import NoMatch, Parameter
 from .explanation import Explanation
 
-HELP = "what would become of a recipient and why: RCPT [from ADDRESS] [sender ADDRESS] [auth USER] [tls] ..."
-
 WORDS = {
     "from": "ADDRESS",
     "rdns": "NAME",

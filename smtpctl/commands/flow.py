@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
+from ..failure import BadFilter
 from ..invocation import Invocation
 from ..matching import Option, Parameter
 from ..see import line
@@ -22,7 +23,6 @@ from ..see.mermaid import mermaid
 from ..see.page_writer import write_page
 from ..see.pcapng import CaptureError, CaptureReader
 from ..see.watching import on_tape, recorders
-from .selection import BadFilter
 from .watch import in_colour
 
 FORMATS = ("mermaid", "svg", "html", "perfetto", "folded")

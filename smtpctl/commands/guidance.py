@@ -7,7 +7,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 from ..invocation import Invocation
-from ..matching import Parameter, Table, describe_option
+from ..matching import Parameter, describe_option
+from .table import TABLE
 
 _BASH = """\
 _smtpctl()
@@ -34,43 +35,36 @@ compdef _smtpctl smtpctl
 SHELLS = {"bash": _BASH, "zsh": _ZSH}
 
 
-class Guidance:
-    """The commands about commands; made with the table they are in."""
+def explain_commands(
+    invocation: Invocation, parameters: Sequence[Parameter], _options: Mapping[str, str]
+) -> int:
+    """help [COMMAND ...]: NoMatch if there is no such command."""
+    commands = [each for each in TABLE.beginning_with(_words(parameters)) if not each.hidden]
+    width = max(len(command.pattern) for command in commands)
+    columns = invocation.output.width
+    for command, following in zip(commands, [*commands[1:], None], strict=True):
+        options = [(describe_option(option), option.help) for option in command.options]
+        lines = _folded(f"{command.pattern:{width}}  ", command.help, columns)
+        # options of several commands in a row are said once, behind the last of them
+        if parameters and (following is None or following.options != command.options):
+            wide = max(width - 4, *(len(option) for option, _ in options), 0) if options else 0
+            for option, text in options:
+                lines += _folded(f"    {option:{wide}}  ", text, columns)
+        values = {
+            "command": command.pattern,
+            "help": command.help,
+            "options": [{"option": option, "help": text} for option, text in options],
+        }
+        invocation.output.row(lines, values)
+    return 0
 
-    def __init__(self) -> None:
-        self.table = Table(())
 
-    def help(
-        self, invocation: Invocation, parameters: Sequence[Parameter], _options: Mapping[str, str]
-    ) -> int:
-        """help [COMMAND ...]: NoMatch if there is no such command."""
-        commands = [each for each in self.table.beginning_with(_words(parameters)) if not each.hidden]
-        width = max(len(command.pattern) for command in commands)
-        columns = invocation.output.width
-        for command, following in zip(commands, [*commands[1:], None], strict=True):
-            options = [(describe_option(option), option.help) for option in command.options]
-            lines = _folded(f"{command.pattern:{width}}  ", command.help, columns)
-            # options of several commands in a row are said once, behind the last of them
-            if parameters and (following is None or following.options != command.options):
-                wide = max(width - 4, *(len(option) for option, _ in options), 0) if options else 0
-                for option, text in options:
-                    lines += _folded(f"    {option:{wide}}  ", text, columns)
-            values = {
-                "command": command.pattern,
-                "help": command.help,
-                "options": [{"option": option, "help": text} for option, text in options],
-            }
-            invocation.output.row(lines, values)
-        return 0
-
-    def complete(
-        self, invocation: Invocation, parameters: Sequence[Parameter], _options: Mapping[str, str]
-    ) -> int:
-        """complete -- WORD ...: the words that may follow, for the shell's completion."""
-        for token in self.table.following(_words(parameters)):
-            if not token.startswith("<"):
-                invocation.output.text(token)
-        return 0
+def complete(invocation: Invocation, parameters: Sequence[Parameter], _options: Mapping[str, str]) -> int:
+    """complete -- WORD ...: the words that may follow, for the shell's completion."""
+    for token in TABLE.following(_words(parameters)):
+        if not token.startswith("<"):
+            invocation.output.text(token)
+    return 0
 
 
 def completion(invocation: Invocation, parameters: Sequence[Parameter], _options: Mapping[str, str]) -> int:

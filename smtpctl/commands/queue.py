@@ -18,13 +18,14 @@ from smtpd.mail.envelope import FLAG_AUTHENTICATED, FLAG_BOUNCE, FLAG_INTERNAL
 from smtpd.mail.ids import format_evpid, format_msgid, msgid_of, parse_evpid
 from smtpd.messages.control_scheduler import EnvelopeState
 
+from ..failure import BadFilter
 from ..invocation import Invocation
 from ..matching import Option, Parameter
 from ..output import vis
 from . import queue_table
 from .again import WATCH, watched
 from .rows import Row, rows
-from .selection import FILTERS, BadFilter, Selection
+from .selection import FILTERS, Selection
 from .sorting import Key, sort
 from .summary import BY, show_summary
 

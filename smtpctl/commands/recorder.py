@@ -13,11 +13,11 @@ from typing import Any
 from imsg import Recorder, RecorderEntry
 from smtpd.messages.catalogue import CATALOGUE
 
+from ..failure import BadFilter
 from ..invocation import Invocation
 from ..matching import Option, Parameter
 from ..see.line import clock
 from ..see.watching import Memory, clock_offset, recorders
-from .selection import BadFilter
 
 OPTIONS = (
     Option("last", "N", "only so many of the last messages (100; 0: all that are there)"),

@@ -8,7 +8,6 @@ from smtpd.mail.ids import msgid_of
 from smtpd.messages.client_control import ClientShowQueue, QueueRow
 from smtpd.messages.control_scheduler import EnvelopeState
 
-from .. import offline
 from ..client import NotRunning
 from ..invocation import Invocation
 
@@ -40,6 +39,8 @@ def rows(invocation: Invocation, msgid: int, start: int = 0) -> Iterator[Row]:
 
 
 def _offline(invocation: Invocation, msgid: int, start: int) -> Iterator[Row]:
+    from .. import offline  # here, because with a daemon nobody needs it
+
     for found in offline.envelopes(invocation.spool):
         if isinstance(found, str):
             invocation.output.complain(f"smtpctl: {found}")

@@ -3,11 +3,15 @@
 import fnmatch
 import re
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from smtpd.mail.address import MailAddress, lower
 
+from ..failure import BadFilter
 from ..matching import Option
-from .rows import Row
+
+if TYPE_CHECKING:
+    from .rows import Row
 
 STATES = ("pending", "inflight", "held", "suspended", "offline")
 TYPES = ("mda", "mta", "bounce")
@@ -27,10 +31,6 @@ _AGE = re.compile(r"(\d{1,9})([smhdw]?)", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
-class BadFilter(ValueError):
-    """A filter's value means nothing; the text says what would."""
-
-
 class Selection:
     """The filters given as options; BadFilter."""
 
@@ -41,51 +41,51 @@ class Selection:
             if make is not None:
                 self._tests.append(make(name, value, now))
 
-    def wants(self, row: Row) -> bool:
+    def wants(self, row: "Row") -> bool:
         """Whether the row passes all filters."""
         return all(test(row) for test in self._tests)
 
 
-def _by_sender(_name: str, value: str, _now: int) -> Callable[[Row], bool]:
+def _by_sender(_name: str, value: str, _now: int) -> Callable[["Row"], bool]:
     fits = _address_test(value)
     return lambda row: fits(row.envelope.sender)
 
 
-def _by_recipient(_name: str, value: str, _now: int) -> Callable[[Row], bool]:
+def _by_recipient(_name: str, value: str, _now: int) -> Callable[["Row"], bool]:
     fits = _address_test(value)
     return lambda row: fits(row.envelope.rcpt) or fits(row.envelope.dest)
 
 
-def _by_domain(_name: str, value: str, _now: int) -> Callable[[Row], bool]:
+def _by_domain(_name: str, value: str, _now: int) -> Callable[["Row"], bool]:
     pattern = _pattern(value)
     return lambda row: pattern(row.envelope.dest.domain)
 
 
-def _by_runstate(_name: str, value: str, _now: int) -> Callable[[Row], bool]:
+def _by_runstate(_name: str, value: str, _now: int) -> Callable[["Row"], bool]:
     if value == "suspended":
         return lambda row: row.state is not None and row.state.suspended
     _one_of("runstate", value, STATES)
     return lambda row: row.runstate == value
 
 
-def _by_type(_name: str, value: str, _now: int) -> Callable[[Row], bool]:
+def _by_type(_name: str, value: str, _now: int) -> Callable[["Row"], bool]:
     _one_of("type", value, TYPES)
     return lambda row: row.envelope.type == value
 
 
-def _by_error(_name: str, value: str, _now: int) -> Callable[[Row], bool]:
+def _by_error(_name: str, value: str, _now: int) -> Callable[["Row"], bool]:
     text = value.casefold()
     return lambda row: text in row.envelope.errorline.casefold()
 
 
-def _by_age(name: str, value: str, now: int) -> Callable[[Row], bool]:
+def _by_age(name: str, value: str, now: int) -> Callable[["Row"], bool]:
     limit = now - read_age(value)
     if name == "older":
         return lambda row: row.envelope.ctime < limit
     return lambda row: row.envelope.ctime >= limit
 
 
-_MAKERS: dict[str, Callable[[str, str, int], Callable[[Row], bool]]] = {
+_MAKERS: dict[str, Callable[[str, str, int], Callable[["Row"], bool]]] = {
     "sender": _by_sender,
     "recipient": _by_recipient,
     "domain": _by_domain,

@@ -8,9 +8,9 @@ alone.
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
 
+from ..failure import BadFilter
 from ..invocation import Invocation
 from .rows import Row
-from .selection import BadFilter
 
 LIMITS = (5, 10, 20, 40, 80, 160, 320, 640, 1280)
 """Minutes; the upper ends of the columns."""

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from ..failure import BadFilter
 from ..invocation import Invocation
 from ..matching import Option, Parameter
 from ..see import filters, line
@@ -21,7 +22,6 @@ from ..see.joining import Joiner, Message
 from ..see.limits import LIMITS, Limits
 from ..see.watching import Watching
 from . import switches
-from .selection import BadFilter
 
 OPTIONS = (
     Option("watch", "", "imsg only: show the messages themselves, here and now, instead of logging lines"),

@@ -15,7 +15,7 @@ from smtpd.mail.address import MailAddress, lower
 from smtpd.messages.catalogue import CATALOGUE
 from smtpd.messages.links import CLIENT, DELIVERY, PROCESSES
 
-from ..commands.selection import BadFilter
+from ..failure import BadFilter
 from ..matching import Option
 from .joining import Message
 

@@ -4,7 +4,7 @@ begins.
 
 from collections.abc import Mapping
 
-from ..commands.selection import BadFilter
+from ..failure import BadFilter
 from ..matching import Option
 
 LIMITS = (

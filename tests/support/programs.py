@@ -15,6 +15,7 @@ import os, sys
 from smtpctl import __main__, enqueue
 from smtpctl.commands import table
 enqueue.load()
+table.load()
 uid = int(sys.argv[1])
 os.setgroups([])
 os.setresgid(uid, uid, uid)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from smtpctl import __main__ as program
-from smtpctl import invocation
 from smtpctl.client import NotRunning, Refused
 
 
@@ -61,7 +60,7 @@ class Client:
 @pytest.fixture
 def daemon(monkeypatch: pytest.MonkeyPatch) -> Daemon:
     daemon = Daemon()
-    monkeypatch.setattr(invocation, "Client", daemon.client)
+    monkeypatch.setattr("smtpctl.client.Client", daemon.client)
     return daemon
 
 

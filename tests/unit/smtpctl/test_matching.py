@@ -174,6 +174,31 @@ def test_options_stand_anywhere_and_may_be_abbreviated() -> None:
     assert describe_option(option) == "--sender=ADDRESS"
 
 
+def test_the_value_of_an_option_may_be_the_next_word() -> None:
+    seconds, flag = Option("watch", "SECONDS", ""), Option("watch", "", "")
+    sort = Option("sort", "FIELD", "")
+    one = Table(
+        [
+            Command("show queue", nothing, "", (sort, seconds)),
+            Command("show queue <msgid>", nothing, "", (sort, seconds)),
+            Command("trace <str>", nothing, "", (flag,)),
+            Command("explain <words>", nothing, ""),
+        ]
+    )
+    for text in ("show queue --sort age", "s q --so age", "--sort age show queue", "show --sort=age queue"):
+        assert one.match(text.split()) == Match(one.commands[0], (), {"sort": "age"})
+    assert one.match("show queue --sort -age 6c472de9".split()).options == {"sort": "-age"}
+    assert one.match("show queue --watch 5".split()).options == {"watch": "5"}
+    assert one.match("trace --watch imsg".split()) == Match(
+        one.commands[2], (Parameter("str", "imsg"),), {"watch": ""}
+    )
+    assert "needs a value" in refused("show queue --sort", one).reason
+    assert "needs a value" in refused("show queue --sort --watch=5", one).reason
+    assert "no such option" in refused("explain a@b --sort x", one).reason
+    assert "no such command" in refused("nothing --sort age", one).reason
+    assert one.following("show queue --sort age".split())[0] == "<msgid>"
+
+
 def test_after_two_dashes_nothing_is_an_option() -> None:
     encrypt = table("encrypt", "encrypt <str>")
     assert encrypt.match(["encrypt", "--", "--json"]).parameters == (Parameter("str", "--json"),)
@@ -200,6 +225,7 @@ def test_what_begins_with_words_and_what_follows_them() -> None:
     assert TABLE.following(["log"]) == ["brief", "verbose"]
     assert TABLE.following(["show", "queue"])[:2] == ["<msgid>", "--sender="]
     assert TABLE.following(["zzz"]) == []
+    assert TABLE.following(["log", "brief", "x"]) == []
 
 
 @given(st.lists(st.text(max_size=12), max_size=6))

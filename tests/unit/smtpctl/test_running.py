@@ -35,7 +35,7 @@ def test_other_errors(smtpctl: Any, monkeypatch: pytest.MonkeyPatch, error: Any)
     def client(_path: Path) -> None:
         raise error
 
-    monkeypatch.setattr("smtpctl.invocation.Client", client)
+    monkeypatch.setattr("smtpctl.client.Client", client)
     assert smtpctl("show", "status") == (error.status, "", f"smtpctl: {error}\n")
 
 
@@ -72,7 +72,7 @@ def test_the_state_folder_may_be_named_anywhere(
         seen.append(path)
         return daemon.client(path)
 
-    monkeypatch.setattr("smtpctl.invocation.Client", client)
+    monkeypatch.setattr("smtpctl.client.Client", client)
     assert smtpctl(*(word.replace("X", str(tmp_path / "there")) for word in words)).status == 0
     assert seen == [tmp_path / "there" / "smtpd.sock"]
 
@@ -81,7 +81,7 @@ def test_interrupted(smtpctl: Any, daemon: Any, monkeypatch: pytest.MonkeyPatch)
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("smtpctl.invocation.Client", interrupted)
+    monkeypatch.setattr("smtpctl.client.Client", interrupted)
     assert smtpctl("monitor") == (130, "", "")
 
 

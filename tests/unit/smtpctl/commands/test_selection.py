@@ -3,7 +3,8 @@
 import pytest
 
 from smtpctl.commands.rows import Row
-from smtpctl.commands.selection import _MAKERS, FILTERS, BadFilter, Selection, read_age
+from smtpctl.commands.selection import _MAKERS, FILTERS, Selection, read_age
+from smtpctl.failure import BadFilter
 from smtpd.mail.address import EMPTY, MailAddress
 from smtpd.mail.envelope import Envelope
 from smtpd.messages.control_scheduler import EnvelopeState

@@ -3,7 +3,7 @@
 import pytest
 from traffic import MESSAGES_OF_A_MAIL, Traffic
 
-from smtpctl.commands.selection import BadFilter
+from smtpctl.failure import BadFilter
 from smtpctl.see.filters import Selection, read_id, wanted_kinds
 from smtpctl.see.joining import Joiner
 from smtpd.messages.catalogue import CATALOGUE

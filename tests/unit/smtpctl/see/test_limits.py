@@ -2,7 +2,7 @@
 
 import pytest
 
-from smtpctl.commands.selection import BadFilter
+from smtpctl.failure import BadFilter
 from smtpctl.see.limits import ALL_WATCHED, LIMITS, Limits
 
 
