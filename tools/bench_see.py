@@ -26,7 +26,6 @@ from bench_machine import BenchError, adopt_orphans, end_all, take_away, wait_fo
 from family import below
 
 ROOT = Path(__file__).resolve().parent.parent
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class WithoutRecorder(Ours):
@@ -71,13 +70,14 @@ class Bed:
 
 
 def processor_seconds(pid: int) -> float:
-    """User and system time of a process and all that descend from it and are alive."""
-    ticks = 0
+    """Seconds on a processor of a process and all that descend from it, as the scheduler counts them."""
+    spent = 0
     for member in (pid, *below(pid)):
         with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / TICKS
+            for task in Path(f"/proc/{member}/task").iterdir():
+                with contextlib.suppress(OSError):
+                    spent += int((task / "schedstat").read_text().split()[0])
+    return spent / 1e9
 
 
 @contextlib.contextmanager
@@ -96,7 +96,7 @@ def watching(bed: Bed, number: int, *, slow: bool) -> Iterator[list[subprocess.P
         for each in started:
             each.send_signal(signal.SIGCONT)
             each.send_signal(signal.SIGINT)
-            each.communicate(timeout=20)
+            each.communicate(timeout=120)
 
 
 @contextlib.contextmanager
@@ -120,51 +120,68 @@ def capturing(bed: Bed) -> Iterator[None]:
         yield
     finally:
         started.send_signal(signal.SIGINT)
-        started.wait(20)
-
-
-def compare(rounds: int, plain: Callable[[], Round], other: Callable[[], Round]) -> tuple[float, float]:
-    """The share of the rate that the other way costs and of processor time that it adds; medians of pairs."""
-    rates, processor = [], []
-    for number in range(rounds):
-        first, second = (plain, other) if number % 2 == 0 else (other, plain)
-        one, two = first(), second()
-        before, after = (one, two) if number % 2 == 0 else (two, one)
-        rates.append(1 - after.rate / before.rate)
-        processor.append(after.processor / before.processor - 1)
-    return statistics.median(rates), statistics.median(processor)
+        started.wait(120)
 
 
 class Line(NamedTuple):
-    """One thing that costs. `limit`: what it may cost at most, by the project's own word."""
+    """One thing that costs. `limit`: what it may cost at most, by the project's own word.
+
+    `rate`: the share of mails a second that it costs; `processor`: the share of processor time that it adds;
+    both are medians of pairs of rounds. `mails`, `milliseconds`: a second, and a mail, while it goes on.
+    """
 
     name: str
     limit: float
     rate: float
     processor: float
+    mails: float
+    milliseconds: float
+
+
+def compare(
+    name: str, limit: float, rounds: int, plain: Callable[[], Round], other: Callable[[], Round]
+) -> Line:
+    """Pairs of one round of each, the order changing from pair to pair."""
+    pairs = []
+    for number in range(rounds):
+        first, second = (plain, other) if number % 2 == 0 else (other, plain)
+        one, two = first(), second()
+        pairs.append((one, two) if number % 2 == 0 else (two, one))
+    return Line(
+        name,
+        limit,
+        statistics.median(1 - after.rate / before.rate for before, after in pairs),
+        statistics.median(after.processor / before.processor - 1 for before, after in pairs),
+        statistics.median(after.rate for _, after in pairs),
+        statistics.median(after.processor for _, after in pairs) * 1000,
+    )
 
 
 def measure(options: argparse.Namespace, work: Path) -> Iterator[Line]:
     """All lines, one after the other."""
     messages: int = options.messages
     bed = Bed(Ours, work / "with", options.sessions)
+
+    def plain() -> Round:
+        return bed.drive(messages)
+
+    def within(way: Callable[[], contextlib.AbstractContextManager[Any]]) -> Callable[[], Round]:
+        def drive() -> Round:
+            with way():
+                return bed.drive(messages)
+
+        return drive
+
     try:
         bed.drive(max(200, messages // 4))
+        yield compare("nobody looks, twice: the noise", 0, options.rounds, plain, plain)
         bare = Bed(WithoutRecorder, work / "without", options.sessions)
         try:
             bare.drive(max(200, messages // 4))
-            found = compare(options.rounds, lambda: bare.drive(messages), lambda: bed.drive(messages))
-            yield Line("flight recorder, always on", 0.02, *found)
+            without = lambda: bare.drive(messages)  # noqa: E731
+            yield compare("flight recorder, always on", 0.02, options.rounds, without, plain)
         finally:
             bare.stop()
-
-        def within(way: Callable[[], contextlib.AbstractContextManager[Any]]) -> Callable[[], Round]:
-            def drive() -> Round:
-                with way():
-                    return bed.drive(messages)
-
-            return drive
-
         ways: tuple[tuple[str, float, Callable[[], contextlib.AbstractContextManager[Any]]], ...] = (
             ("trace imsg --watch, everything", 0.10, lambda: watching(bed, 1, slow=False)),
             ("three watchers that have stopped", 0.10, lambda: watching(bed, 3, slow=True)),
@@ -172,15 +189,15 @@ def measure(options: argparse.Namespace, work: Path) -> Iterator[Line]:
             ("profile all", 0.05, lambda: profiling(bed)),
         )
         for name, limit, way in ways:
-            yield Line(name, limit, *compare(options.rounds, lambda: bed.drive(messages), within(way)))
+            yield compare(name, limit, options.rounds, plain, within(way))
     finally:
         bed.stop()
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tools/bench see", description="What looking inside costs.")
-    parser.add_argument("--messages", type=int, default=1500, help="mails a round (default: 1500)")
-    parser.add_argument("--rounds", type=int, default=7, help="pairs of rounds a line (default: 7)")
+    parser.add_argument("--messages", type=int, default=150, help="mails a round (default: 150)")
+    parser.add_argument("--rounds", type=int, default=40, help="pairs of rounds a line (default: 40)")
     parser.add_argument("--sessions", type=int, default=10, help="SMTP sessions at once (default: 10)")
     parser.add_argument("--work", type=Path, default=ROOT / ".cache/bench", help="where spools lie")
     parser.add_argument("--json", action="store_true", help="an object a line")
@@ -197,8 +214,9 @@ def main(argv: list[str] | None = None) -> int:
                 print(json.dumps(line._asdict()), flush=True)
                 continue
             print(
-                f"  {line.name:<34} {100 * line.rate:6.1f} % of the rate, {100 * line.processor:+6.1f} % "
-                f"processor time   (at most {100 * line.limit:.0f} %)",
+                f"  {line.name:<34} {line.milliseconds:6.3f} ms of processor a mail: "
+                f"{100 * line.processor:+5.1f} %   {line.mails:5.0f} mails/s: {-100 * line.rate:+5.1f} %"
+                + (f"   (at most {100 * line.limit:.0f} %)" if line.limit else ""),
                 flush=True,
             )
     except BenchError as error:

@@ -109,6 +109,10 @@ def in_colour(options: Mapping[str, str]) -> bool:
 
 
 def give_way() -> None:
-    """Run only when nobody else wants the processor: whoever looks must not slow what is looked at."""
+    """Run when others want the processor less: whoever looks must not slow what is looked at.
+
+    Not SCHED_IDLE: on a busy machine an interrupt would not be heard for many seconds.
+    """
     with contextlib.suppress(OSError, AttributeError):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        os.nice(19)

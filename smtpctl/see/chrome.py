@@ -8,6 +8,7 @@ process does one thing at a time, so slices of a track never overlap. Without th
 """
 
 import json
+from array import array
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,23 +42,42 @@ def _event(**fields: Any) -> str:
 
 
 def _slices(flow: Flow, pids: dict[str, int]) -> Iterator[dict[str, Any]]:
-    """Slices and arrows, in the order of time on each track."""
+    """Slices and arrows, in the order of time on each track.
+
+    An arrow goes from a sending to the first run of the handler, and never back in time: what clocks or a
+    broken recorder have the wrong way round has none.
+    """
+    sent, handled = (array("d", [-1.0]) * len(flow.messages) for _ in range(2))
+    for name in pids:
+        for begin, _, number, _, step in _placed(flow, name):
+            if step < 0:
+                sent[number] = begin
+            elif step == 0:
+                handled[number] = begin
     for name, pid in pids.items():
-        free = 0.0  # the track's last slice ends there
-        for when, length, number, message, step in sorted(_on_track(flow, name), key=_order):
-            begin = max((when - flow.begin) / 1000, free)
-            end = max(begin + length / 1000, begin + MARK) if length else begin + MARK
-            free = end
-            begin, length_us = round(begin, 3), round(end, 3) - round(begin, 3)
-            slice_ = {"pid": pid, "tid": _TRACK, "ts": begin, "dur": round(length_us, 3), "ph": "X"}
+        for begin, end, number, message, step in _placed(flow, name):
+            length = round(end - begin, 3)
+            slice_ = {"pid": pid, "tid": _TRACK, "ts": begin, "dur": length, "ph": "X"}
+            arrow = 0 <= sent[number] <= handled[number]
             if step < 0:
                 yield slice_ | {"name": f"send {message.name}", "cat": "send"}
-                yield _arrow("s", number, message, pid, begin)
+                if arrow:
+                    yield _arrow("s", number, message, pid, begin)
                 continue
             more = {} if step == 0 else {"step": step}
             yield slice_ | {"name": message.name, "cat": "handler", "args": _arguments(message) | more}
-            if step == 0 and message.sent is not None and message.sender in pids:
+            if step == 0 and arrow:
                 yield _arrow("f", number, message, pid, begin) | {"bp": "e"}
+
+
+def _placed(flow: Flow, name: str) -> Iterator[tuple[float, float, int, Message, int]]:
+    """The slices of a track, one after the other: (begin in us, end, message's number, message, step)."""
+    free = 0.0  # the track's last slice ends there
+    for when, length, number, message, step in sorted(_on_track(flow, name), key=_order):
+        begin = max((when - flow.begin) / 1000, free)
+        end = max(begin + length / 1000, begin + MARK) if length else begin + MARK
+        free = end
+        yield round(begin, 3), round(end, 3), number, message, step
 
 
 def _order(item: tuple[int, int, int, Message, int]) -> tuple[int, int, int]:

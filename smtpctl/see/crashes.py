@@ -18,6 +18,9 @@ from .seen import Seen, from_record
 MOST = 256 * 1024 * 1024
 """Bytes of a file once unpacked."""
 
+_MOST_TIME = 1 << 33
+"""Unix time in seconds."""
+
 _TIME = attrgetter("time")
 _BROKEN = (ValueError, KeyError, TypeError, OverflowError, EOFError, gzip.BadGzipFile, zlib.error)
 
@@ -45,17 +48,19 @@ class CrashFile:
                 head = json.loads(file.readline(1 << 20))
                 data = file.read(MOST)
             self.time = float(head["time"])
-            self.process = str(head["process"])
+            self.process = _word(head["process"])
             self.pid = int(head["pid"])
             self.ending = str(head["ending"])
             self.last_words = str(head["last words"])
             self.version = str(head["smtpd"])
             self.catalogue = str(head["catalogue"])
             self.offset = int(self.time * 1e9) - int(head["monotonic"])
+            if not (0 <= self.time < _MOST_TIME and abs(self.offset) < _MOST_TIME * 1_000_000_000):
+                raise ValueError
             self.memories = []
             at = 0
             for name, pid, size in head["memories"]:
-                self.memories.append(CrashMemory(str(name), int(pid), data[at : at + int(size)]))
+                self.memories.append(CrashMemory(_word(name), int(pid), data[at : at + int(size)]))
                 at += int(size)
         except _BROKEN as error:
             raise CrashError(f"no crash file ({type(error).__name__})") from None
@@ -75,3 +80,8 @@ class CrashFile:
             for each in self.memories
         ]
         return sorted((item for stream in streams for item in stream), key=lambda item: item[0])
+
+
+def _word(name: object) -> str:
+    """A process's name, without what commands a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in str(name))

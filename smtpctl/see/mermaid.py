@@ -9,11 +9,13 @@ from .line import duration
 def mermaid(flow: Flow) -> Iterator[str]:
     """The lines. Replies are dashed, with the time since their request."""
     yield "---"
-    yield f"title: {flow.title}"
+    yield f"title: {_text(flow.title)}"
     yield "---"
     yield "sequenceDiagram"
+    names = {}
     for name in flow.processes:
-        yield f"    participant {name}"
+        names[name] = name if name.isascii() and name.isalnum() else f"other{len(names)}"
+        yield f"    participant {names[name]}" + (f" as {_text(name)}" if names[name] != name else "")
     for message in flow.messages:
         arrow = "->>" if message.request is None else "-->>"
         text = message.name
@@ -21,4 +23,9 @@ def mermaid(flow: Flow) -> Iterator[str]:
             text += f" ({duration(message.elapsed)})"
         if message.descriptor:
             text += " +fd"
-        yield f"    {message.sender}{arrow}{message.receiver}: {text}"
+        yield f"    {names[message.sender]}{arrow}{names[message.receiver]}: {_text(text)}"
+
+
+def _text(text: str) -> str:
+    """A text that ends no statement: but for words all is written as Mermaid's entity codes, ; as #59;."""
+    return "".join(c if c.isalnum() or c in " .()+-_" else f"#{ord(c)};" for c in text)

@@ -4,12 +4,16 @@ fields.
 The page (page/) draws what is visible out of columns of numbers. They come in chunks, gzip in base64, so
 that the first are on the screen while the last are still being read; payloads are apart, and unpacked when
 somebody looks.
+
+What the messages hold is never markup: it is packed, and shown as text by the script. The page's policy
+lets nothing be loaded, and no script run but those with the page's own nonce (Content Security Policy 7.1).
 """
 
 import base64
 import gzip
 import html
 import json
+import secrets
 from array import array
 from collections.abc import Iterator
 from importlib import resources
@@ -26,6 +30,9 @@ from .joining import Message
 from .origins import Origins
 
 CHUNK = 20000
+MOST_ENDS, MOST_KINDS = 250, 60000
+"""Columns of the page hold no more; only a tape full of nonsense has so many."""
+
 IS_REPLY = 16
 _DESCRIPTOR = 2
 _NONE = 0xFFFFFFFF
@@ -37,6 +44,21 @@ _COLUMNS = (
     ("offset", "I"), ("kind", "H"), ("length", "H"), ("size", "H"), ("from", "B"), ("to", "B"),
     ("flags", "B"),
 )  # fmt: skip
+
+
+class _Indexes(dict[Any, int]):
+    """Things numbered in the order in which they came; those beyond `most` have the number of the last."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def add(self, thing: Any) -> None:
+        if thing not in self and len(self) < self._most:
+            self[thing] = len(self)
+
+    def __missing__(self, _thing: Any) -> int:
+        return len(self) - 1
 
 
 class _Mail:
@@ -59,12 +81,12 @@ class _Mail:
 
 def write_page(file: IO[str], messages: list[Message], title: str, *, lost: int = 0, pick: str = "") -> None:
     """Write the page. `messages`: in the order of time; `pick`: the msgid (hex) to show first."""
-    ends: dict[str, int] = {}
+    ends = _Indexes(MOST_ENDS)
+    kinds = _Indexes(MOST_KINDS)
     for message in messages:
-        ends.setdefault(message.sender, len(ends))
-        ends.setdefault(message.receiver, len(ends))
-    numbers = sorted({message.number for message in messages})
-    kinds = {number: index for index, number in enumerate(numbers)}
+        ends.add(message.sender)
+        ends.add(message.receiver)
+        kinds.add(message.number)
     start = messages[0].time if messages else 0
     mails, mail_of = _mails(messages)
     head = {
@@ -79,12 +101,15 @@ def write_page(file: IO[str], messages: list[Message], title: str, *, lost: int 
         "order": [ends[name] for name in sorted(ends, key=column_of)],
         "used": list(ends.values()),
         "colours": [colour_of(name) for name in ends],
-        "kinds": [_kind(number) for number in numbers],
+        "kinds": [_kind(number) for number in kinds],
     }
     page = _read("page.html")
     before, after = page.split("@@CHUNKS@@")
     script = "\n".join(_read(name) for name in _FILES)
     before = before.replace("@@STYLE@@", _read("style.css")).replace("@@SCRIPT@@", script)
+    nonce = secrets.token_urlsafe(16)
+    before = before.replace("@@NONCE@@", nonce)
+    after = after.replace("@@NONCE@@", nonce)
     before = before.replace("@@HEAD@@", _json(head)).replace("@@TITLE@@", html.escape(title))
     file.write(before)
     listed = [
@@ -99,10 +124,10 @@ def write_page(file: IO[str], messages: list[Message], title: str, *, lost: int 
         ]
         for mail, name in mails
     ]
-    file.write(_block("m", json.dumps(listed).encode()) + "<script>mailList();</script>\n")
+    file.write(_block("m", json.dumps(listed).encode()) + f'<script nonce="{nonce}">mailList();</script>\n')
     for number, (columns, payloads) in enumerate(_chunks(messages, ends, kinds, mail_of, start)):
         file.write(_block(f"p{number}", payloads))
-        file.write(_block(f"c{number}", columns) + f"<script>chunk({number});</script>\n")
+        file.write(_block(f"c{number}", columns) + f'<script nonce="{nonce}">chunk({number});</script>\n')
     file.write(after)
 
 
@@ -140,7 +165,7 @@ def _mails(messages: list[Message]) -> tuple[list[tuple[_Mail, str]], array[int]
 
 
 def _chunks(
-    messages: list[Message], ends: dict[str, int], kinds: dict[int, int], mail_of: array[int], start: int
+    messages: list[Message], ends: "_Indexes", kinds: "_Indexes", mail_of: array[int], start: int
 ) -> Iterator[tuple[bytes, bytes]]:
     where = {id(message): index for index, message in enumerate(messages)}
     for first in range(0, len(messages), CHUNK):

@@ -74,13 +74,15 @@ class CaptureWriter:
         if payload is None:
             flags |= WITHHELD
         elif flags & HANDLED:
-            data = _DURATION.pack(int.from_bytes(payload, "little"))
+            data = _DURATION.pack(int.from_bytes(payload[:8], "little"))
         captured = _OVERHEAD + len(data)
         size = 32 + (captured + 3 & ~3)
         end = self._ends
         from_, from_instance = end.get(sender) or self._end(sender)
         to, to_instance = end.get(receiver) or self._end(receiver)
-        original = captured if flags & HANDLED else max(captured, 8 + length)
+        original = captured if flags & HANDLED else max(captured, min(8 + length, 0xFFFFFFFF))
+        if not 0 <= time < 1 << 64:  # out of a tape where nonsense was written
+            time = 0 if time < 0 else (1 << 64) - 1
         head = _HEAD.pack(
             _PACKET, size, 0, time >> 32, time & 0xFFFFFFFF, captured, original,
             VERSION, flags & 0xFF, from_, from_instance, to, to_instance, 0, number, length, peerid, pid,

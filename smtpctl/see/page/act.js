@@ -17,7 +17,7 @@ function drawMails() {
     id.textContent = mail ? mail.id : "all messages";
     side.textContent = mail ? `${mail.count}` : TOTAL.toLocaleString("en");
     more.textContent = mail
-      ? `${mail.first < loaded ? clock(column.time[mail.first]).slice(0, 12) : ""} ${mail.name}` : `${mails.length.toLocaleString("en")} mails`;
+      ? `${mail.first < loaded ? clock(column.time[mail.first]).slice(0, 12) : ""} ${mail.name}` : `${mails.length.toLocaleString("en")} mail${mails.length === 1 ? "" : "s"}`;
     entry.append(side, id, more);
     entry.onclick = () => pick(mail ? mail.index : -1);
     shift.append(entry);

@@ -92,8 +92,9 @@ function draw() {
   if (!pending) { pending = true; requestAnimationFrame(paint); }
 }
 
+const TOP = 22;  // pixels above the first message where time is to scale
 const yOf = (row, index) => state.scaled
-  ? (column.time[index] - beginning() - position()) / state.perPixel + 12 : (row - position()) * state.row + Math.max(state.row * 0.62, Math.min(18, state.row * 0.8));
+  ? (column.time[index] - beginning() - position()) / state.perPixel + TOP : (row - position()) * state.row + Math.max(state.row * 0.62, Math.min(18, state.row * 0.8));
 
 function paint() {
   pending = false;
@@ -141,7 +142,7 @@ function times(pen, i, y) {
 function bar(pen, row, i) {
   const partner = column.partner[i];
   if (partner < 0 || isReply(i) || columns[column.to[i]] === undefined || partner >= loaded) return;
-  const y1 = yOf(row, i), y2 = state.scaled ? (end(partner) - beginning() - position()) / state.perPixel + 12 : yOf(rowOf(partner), partner);
+  const y1 = yOf(row, i), y2 = state.scaled ? (end(partner) - beginning() - position()) / state.perPixel + TOP : yOf(rowOf(partner), partner);
   pen.globalAlpha = Number(colour("bar")) * (related(i) ? 2.2 : 1);
   pen.fillStyle = HEAD.colours[column.to[i]];
   pen.fillRect(columns[column.to[i]] - 4, y1, 8, Math.min(y2 - y1, scroller.clientHeight + 50));
@@ -176,9 +177,9 @@ function arrow(pen, row, i, y, labelled, width) {
   const kind = HEAD.kinds[column.kind[i]], marks = column.flags[i] & DESCRIPTOR ? " ⊕" : "";
   const text = (kind ? kind.name : "?") + marks, half = pen.measureText(text).width / 2 + 3, middle = (x1 + x2) / 2;
   pen.globalAlpha = 0.85; pen.fillStyle = colour(i === state.picked ? "pick" : i === state.hover ? "hover" : "back");
-  pen.fillRect(middle - half, y - 15 + fall / 2, half * 2, 12);
+  pen.fillRect(middle - half, y - 15, half * 2, 12);
   pen.globalAlpha = 1; pen.fillStyle = colour("text");
-  pen.fillText(text, middle, y - 5 + fall / 2);
+  pen.fillText(text, middle, y - 5);
   const took = elapsed(i), words = [];
   if (took >= 0) words.push("after " + duration(took));
   if (wait !== NONE && wait > 1e6) words.push(duration(wait) + " in the socket");

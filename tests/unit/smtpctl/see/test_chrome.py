@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import chrome_trace as checker
 import pytest
 from traffic import Traffic
 
@@ -60,7 +61,7 @@ def test_arrows_begin_and_end_on_slices_of_their_message() -> None:
     slices = {(event["pid"], event["ts"]) for event in phase(found, "X")}
     begins = {event["id"]: event for event in phase(found, "s")}
     ends = {event["id"]: event for event in phase(found, "f")}
-    assert (len(begins), len(ends)) == (26, 25) and ends.keys() < begins.keys()
+    assert len(ends) == 25 and ends.keys() == begins.keys()  # one goes to somebody without a track
     for number, end in ends.items():
         begin = begins[number]
         assert begin["name"] == end["name"] and begin["ts"] <= end["ts"] and end["bp"] == "e"
@@ -83,3 +84,67 @@ def test_nothing_and_hostile_names() -> None:
     found = events(Flow('"]}', [odd]))
     assert found[-1]["args"] == {"flow": '"]}'}
     assert phase(found, "X")[0]["name"] == "message 0xfffffff0"
+
+
+def test_an_arrow_never_goes_back_in_time() -> None:
+    messages = mail()
+    message = messages[4]
+    message.sent, message.received = message.received, message.sent
+    found = events(Flow("t", messages))
+    numbers = {event["id"] for event in phase(found, "s")}
+    assert 5 not in numbers and numbers == {event["id"] for event in phase(found, "f")}
+    checker.check(f"{text}\n" for text in chrome_trace(Flow("t", messages)))
+
+
+def written(*events: dict[str, Any]) -> list[str]:
+    """A file with these events, and a track "a" before them."""
+    track = {"ph": "M", "name": "process_name", "pid": 1, "args": {"name": "a"}}
+    texts = [json.dumps(event) for event in (track, *events)]
+    return [
+        '{"displayTimeUnit":"ns","traceEvents":[\n',
+        *(f"{t},\n" for t in texts[:-1]),
+        f"{texts[-1]}]}}\n",
+    ]
+
+
+SLICE = {"ph": "X", "name": "n", "pid": 1, "tid": 1, "ts": 5, "dur": 5}
+ARROW = {"ph": "s", "name": "n", "cat": "c", "pid": 1, "tid": 1, "ts": 6, "id": 1}
+END = ARROW | {"ph": "f", "bp": "e", "ts": 7}
+OPEN = {"ph": "b", "name": "n", "cat": "c", "pid": 1, "ts": 1, "id": 1}
+
+
+def test_the_checker_takes_what_is_right() -> None:
+    found = checker.check(written(SLICE, ARROW, END, OPEN, OPEN | {"ph": "e", "ts": 2}))
+    assert found == ({"M": 1, "X": 1, "s": 1, "f": 1, "b": 1, "e": 1}, {1: "a"})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [{"ph": "?"}],
+        [SLICE | {"dur": -1}],
+        [SLICE | {"ts": "5"}],
+        [SLICE | {"ts": -5}],
+        [SLICE | {"pid": 2}],
+        [SLICE, SLICE | {"ts": 6}],
+        [{name: value for name, value in SLICE.items() if name != "tid"}],
+        [ARROW],
+        [SLICE, ARROW],
+        [SLICE, END],
+        [SLICE, ARROW, ARROW, END],
+        [SLICE, ARROW | {"ts": 4}, END],
+        [SLICE, ARROW | {"ts": 8}, END],
+        [SLICE, ARROW, {name: value for name, value in END.items() if name != "bp"}],
+        [OPEN],
+        [OPEN, OPEN | {"ph": "e", "ts": 0}],
+    ],
+)
+def test_the_checker_refuses_what_is_wrong(wrong: list[dict[str, Any]]) -> None:
+    with pytest.raises(ValueError):
+        checker.check(written(*wrong))
+
+
+@pytest.mark.parametrize("cut", [slice(1, None), slice(None, -1), slice(0, 0), slice(None, None, 2)])
+def test_the_checker_refuses_a_file_that_is_not_whole(cut: slice) -> None:
+    with pytest.raises(ValueError):
+        checker.check(written(SLICE, SLICE | {"ts": 20}, SLICE | {"ts": 40})[cut])

@@ -5,7 +5,9 @@ import re
 from traffic import MESSAGES_OF_A_MAIL, Traffic
 
 from smtpctl.see.flow import Flow, flow_of, join
+from smtpctl.see.joining import Message
 from smtpctl.see.mermaid import mermaid
+from smtpctl.see.seen import Seen
 
 HEAD = ["---", "title: mail cb4de24f", "---", "sequenceDiagram"]
 
@@ -29,3 +31,15 @@ def test_a_mail() -> None:
 
 def test_nothing() -> None:
     assert list(mermaid(Flow("mail cb4de24f", []))) == HEAD
+
+
+def test_names_from_a_hostile_file_end_no_statement() -> None:
+    hostile = 'x;participant y\n<script>"#'
+    message = Message(Seen(1, hostile, "pony", 0, 0xFFF0, 16, 1, 2, b""))
+    lines = list(mermaid(Flow("a\n---\nb", [message])))
+    assert lines[1:3] == ["title: a#10;---#10;b", "---"]
+    assert lines[4:] == [
+        "    participant pony",
+        "    participant other1 as x#59;participant y#10;#60;script#62;#34;#35;",
+        "    pony->>other1: message 0xfff0",
+    ]

@@ -67,8 +67,10 @@ def mail() -> list[Message]:
 def test_no_network() -> None:
     page = page_of(mail())
     policy = [a["content"] for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy"]
-    assert policy and (policy[0] or "").startswith("default-src 'none'")
+    assert policy and (policy[0] or "").startswith("default-src 'none'") and "unsafe" not in (policy[0] or "")
     for tag, attributes in page.elements:
+        if tag in ("script", "style") and attributes.get("type") is None:
+            assert attributes["nonce"] and f"'nonce-{attributes['nonce']}'" in (policy[0] or "")
         assert tag not in ("link", "img", "iframe", "base") and not {"src", "href"} & attributes.keys()
     assert "//" not in re.sub(r"(?m)//[ /].*$", "", page.blocks["style"])
 
@@ -115,6 +117,18 @@ def test_hostile_strings_stay_text() -> None:
 
 def test_a_length_that_lies() -> None:
     page_of([Message(Seen(1, "queue", "pony", 0, 0xFFF0, 0xFFFFFFFF, 1, 2, b""))])
+
+
+def test_more_names_and_kinds_than_columns_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_writer, "MOST_KINDS", 300)
+    messages = [
+        Message(Seen(1, f"x{number}", "pony", 0, 0x10000 + number, 16, 1, 2, b"")) for number in range(400)
+    ]
+    page = page_of(messages)
+    head, columns = json.loads(page.blocks["head"]), page.columns(0, 400)
+    assert (len(head["ends"]), len(head["kinds"])) == (page_writer.MOST_ENDS, 300)
+    assert columns["kind"][299:] == array("H", [299] * 101) and columns["kind"][5] == 5
+    assert max(columns["from"]) < page_writer.MOST_ENDS
 
 
 def test_nothing() -> None:

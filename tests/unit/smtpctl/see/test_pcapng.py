@@ -2,8 +2,11 @@
 
 import io
 import struct
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from traffic import Traffic
 
 from smtpctl.see.pcapng import COMMENT, ENDS, LINK_TYPE, CaptureError, CaptureReader, CaptureWriter
@@ -116,3 +119,22 @@ def test_a_capture_of_something_else() -> None:
     other = data.replace(struct.pack("<HHI", LINK_TYPE, 0, 0), struct.pack("<HHI", 1, 0, 0))
     with pytest.raises(CaptureError, match="link type 1 at byte"):
         list(CaptureReader(io.BytesIO(other)))
+
+
+@given(
+    st.tuples(
+        st.integers(-(2**70), 2**70),
+        st.sampled_from(["pony", "queue2", "?", ""]),
+        st.sampled_from(["queue", "pony300", "x"]),
+        *(st.integers(0, 2**32 - 1) for _ in range(5)),
+        st.none() | st.binary(max_size=64),
+    )
+)
+def test_whatever_a_broken_tape_says_can_be_written(fields: tuple[Any, ...]) -> None:
+    file = io.BytesIO()
+    CaptureWriter(file).write(Seen(*fields))
+    file.seek(0)
+    (read,) = CaptureReader(file)
+    assert 0 <= read.time < 2**64 and read.type == fields[4]
+    if 0 <= fields[0] < 2**64:
+        assert read.time == fields[0]
