@@ -12,7 +12,7 @@ def mermaid(flow: Flow) -> Iterator[str]:
     yield f"title: {_text(flow.title)}"
     yield "---"
     yield "sequenceDiagram"
-    names = {}
+    names: dict[str, str] = {}
     for name in flow.processes:
         names[name] = name if name.isascii() and name.isalnum() else f"other{len(names)}"
         yield f"    participant {names[name]}" + (f" as {_text(name)}" if names[name] != name else "")
