@@ -9,13 +9,15 @@ import os
 import stat
 import time
 from collections.abc import Callable, Container, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from .backend import CORRUPT as DAMAGE
 from .backend import Failure, Stored, ThenFound, Walk
 from .commit import failure
 from .layout import MESSAGE
-from .workers import Workers
+
+if TYPE_CHECKING:  # smtpctl reads spools too, and needs no threads
+    from .workers import Workers
 
 _HEX = frozenset("0123456789abcdef")
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -88,7 +90,7 @@ def scan(queue: int, skip: Container[int]) -> Iterator[list[Stored] | Damaged]:
     for bucket in sorted(_names(".", queue)):
         if len(bucket) != 2 or not _HEX.issuperset(bucket):
             continue
-        for name in _names(bucket, queue):
+        for name in sorted(_names(bucket, queue)):
             if is_msgid(name) and name.startswith(bucket):
                 msgid = int(name, 16)
                 if msgid and msgid not in skip:
@@ -159,7 +161,7 @@ class FsWalk(Walk):
 
     def __init__(
         self,
-        workers: Workers,
+        workers: "Workers",
         items: Iterator[list[Stored] | Damaged | None],
         damaged: Callable[[Damaged], None],
         walked: Callable[[], None],

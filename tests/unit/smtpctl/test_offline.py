@@ -48,12 +48,8 @@ def test_all_envelopes_in_order(tmp_path: Path) -> None:
     evpids = [0xFF000001 << 32 | 5, 0x01000001 << 32 | 9, 0x01000001 << 32 | 2, 0x01000002 << 32 | 1]
     for evpid in evpids:
         store(tmp_path, envelope(evpid))
-    assert sorted(
-        found.evpid for found in offline.envelopes(tmp_path) if isinstance(found, Envelope)
-    ) == sorted(evpids)
-    first = [found.evpid for found in offline.envelopes(tmp_path) if not isinstance(found, str)]
-    assert first.index(evpids[2]) + 1 == first.index(evpids[1]), "those of a message by evpid"
-    assert first[-1] == evpids[0]
+    found = [found.evpid for found in offline.envelopes(tmp_path) if isinstance(found, Envelope)]
+    assert found == sorted(evpids)
 
 
 def test_what_cannot_be_read_is_named_and_the_rest_is_listed(tmp_path: Path) -> None:
