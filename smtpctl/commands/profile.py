@@ -3,10 +3,11 @@
 JSON of `show profile`: an object a thing measured: "process", "subsystem" (imsg, mproc, queue), "what",
 "peer", "name", "number", "rate" (a second), "total", "p50", "p90", "p99", "max". Times are in ns. `what` of
 imsg: "handler" (of messages `name` from `peer`), "reply" (to requests `name` sent to `peer`), "socket"
-(measured by control: how long messages `name` waited until `peer` read them), "in" and "out" (frames;
-total: bytes). Of mproc: "late" (the loop), "busy" (in thousandths of the time), "queued" (bytes waiting to
-and from `peer`), "unanswered" (requests), "oldest" (of them). Of queue: "operation", "fsync". With --watch
-each object has "time" too, and is about the last second.
+(measured by control: how long messages `name` waited until `peer` read them), "missed" (number: of messages
+that control could not measure so), "in" and "out" (frames; total: bytes). Of mproc: "late" (the loop),
+"busy" (in thousandths of the time), "queued" (bytes waiting to and from `peer`), "unanswered" (requests),
+"oldest" (of them). Of queue: "operation", "fsync". With --watch each object has "time" too, and is about the
+last second.
 """
 
 import contextlib

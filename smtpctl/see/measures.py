@@ -133,6 +133,11 @@ def imsg_table(found: Measures, *, wide: bool = True) -> list[str]:
             f"{amount(line.size):>7} {times(line.handler, handler)} {times(line.socket, socket)} "
             f"{times(line.reply, reply)}  {bar(line.handler.total / most)}"
         )
+    missed = found.rows.get(("control", "imsg", "missed", "", "socket"))
+    if missed is not None and missed.count:
+        table.append(
+            f"in the socket: {missed.count} messages more, which were overwritten before control looked"
+        )
     return table
 
 

@@ -29,6 +29,7 @@ class Profiles:
         self._process = process
         self._clients = clients
         process.profiling.hooks["imsg"] = waits.measure
+        process.profiling.sources.append(waits.rows)
 
     @handles(ClientSetProfile)
     def client_set_profile(self, client: Peer, reqid: int, message: ClientSetProfile) -> ClientDone:

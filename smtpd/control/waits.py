@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from imsg.waits import find_waits
 from smtpd.messages.catalogue import CATALOGUE
+from smtpd.messages.control_observation import ProfileRow
 from smtpd.messages.links import linked
 
 from .watchers import Memory, Watchers
@@ -45,6 +46,10 @@ class Waits:
         self.missed = 0
         self._since.clear()
         self._look(first=True)
+
+    def rows(self) -> list[ProfileRow]:
+        """How many messages could not be measured, for who reads the profile."""
+        return [ProfileRow("imsg", "missed", "", "socket", self.missed, 0, 0, [])] if self.missed else []
 
     def _look(self, first: bool = False) -> None:
         self._map()

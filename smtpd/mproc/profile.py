@@ -103,7 +103,8 @@ class Profiling:
     """The part of every process that turns measuring on and off and says what was measured.
 
     `hooks`: what a process does itself when one of PROFILED begins (True) or ends (False). `collectors`:
-    called before the measures are read, to add what was measured elsewhere.
+    called before the measures are read, to add what was measured elsewhere. `sources`: give rows that are no
+    measures of times.
     """
 
     def __init__(self, process: "Process") -> None:
@@ -118,6 +119,7 @@ class Profiling:
         self._folding: TimerHandle | None = None
         self.hooks: dict[str, Callable[[bool], None]] = {"mproc": self._sample_mproc}
         self.collectors: list[Callable[[], None]] = []
+        self.sources: list[Callable[[], list[ProfileRow]]] = [self._count_frames]
 
     @handles(SetProfile)
     def set_profile(self, peer: Peer, message: SetProfile) -> None:
@@ -161,7 +163,8 @@ class Profiling:
         if start == 0:
             for collect in self.collectors:
                 collect()
-            self._rows = self._process.profile.rows() + self._count_frames()
+            more = [row for source in self.sources for row in source()]
+            self._rows = self._process.profile.rows() + more
         rows: list[ProfileRow] = []
         room = ROOM
         for row in self._rows[start:]:

@@ -68,6 +68,12 @@ def test_imsg_table(wide: bool, columns: int) -> None:
     assert imsg_table(measures([])) == []
 
 
+def test_what_was_not_measured_is_said() -> None:
+    found = imsg()
+    found.rows["control", "imsg", "missed", "", "socket"] = Histogram(7)
+    assert imsg_table(found)[-1].startswith("in the socket: 7 messages more")
+
+
 def test_since() -> None:
     earlier = measures(
         [("queue", 1000, [row("queue", "operation", "", "load", 5), row("queue", "fsync", "", "x", 7)])]

@@ -14,6 +14,7 @@ from imsg.message import kind_of
 from smtpd.control import waits as module
 from smtpd.control.waits import Waits
 from smtpd.control.watchers import Memory
+from smtpd.messages.control_observation import ProfileRow
 from smtpd.messages.pony_queue import CreateMessage
 from smtpd.mproc.profile import Profile
 
@@ -125,3 +126,13 @@ def test_a_process_that_is_started_again(bench: Bench) -> None:
     bench.rows()
     bench.sent("pony", "queue", 2)
     assert bench.rows()["imsg", "socket", "queue", "CreateMessage"][0] == 2
+
+
+def test_what_was_overwritten_is_counted_and_said(bench: Bench) -> None:
+    bench.waits.measure(True)
+    assert bench.waits.rows() == []
+    bench.recorders["queue"].write(
+        0, bench.recorders["queue"].channel("pony"), [CREATE], [16], [7], [1], [False]
+    )
+    bench.rows()
+    assert bench.waits.rows() == [ProfileRow("imsg", "missed", "", "socket", 1, 0, 0, [])]
