@@ -150,11 +150,12 @@ def _json(values: Mapping[str, Any]) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` with control characters as \\xNN, so that no field commands the terminal; bytes stay."""
+    """`text` with control characters as \\xNN, so that no field commands the terminal; bytes, tabs stay."""
     if text.isprintable():
         return text
     return "".join(
-        char if char.isprintable() or "\udc80" <= char <= "\udcff" else f"\\x{ord(char):02x}" for char in text
+        char if char.isprintable() or char == "\t" or "\udc80" <= char <= "\udcff" else f"\\x{ord(char):02x}"
+        for char in text
     )
 
 

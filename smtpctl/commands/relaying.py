@@ -124,7 +124,8 @@ def _route(route: RouteState) -> tuple[list[str], Values]:
 
 
 def _paused(paused: PausedSource) -> tuple[list[str], Values]:
-    return [f"{paused.source} -> {paused.domain}"], paused._asdict()
+    source = f"[{paused.source}]" if ":" in paused.source else paused.source
+    return [f"{source} -> {paused.domain}"], paused._asdict()
 
 
 show_hosts = _lister("hosts", _host)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from smtpd.mail.envelope import FLAG_INTERNAL, Envelope
+from smtpd.mail.envelope import Envelope
 from smtpd.mail.ids import msgid_of
 from smtpd.messages.lookup_queue import BounceExpanded, ExpandBounce, SubmitEnvelopes
 from smtpd.messages.pony_lookup import ExpandRecipient, FindUser, RecipientExpanded, UserFound
@@ -42,9 +42,8 @@ class Recipients:
 
     @handles(ExpandBounce)
     async def expand_bounce(self, peer: Peer, reqid: int, message: ExpandBounce) -> BounceExpanded:
-        """A bounce is mail from here."""
-        envelope = message.envelope
-        status, reply, _ = await self._expand(envelope._replace(flags=envelope.flags | FLAG_INTERNAL), False)
+        """A bounce is mail from here: queue says so with the address `local`."""
+        status, reply, _ = await self._expand(message.envelope, False)
         return BounceExpanded(reqid, status, reply)
 
     @handles(FindUser)

@@ -99,7 +99,7 @@ class Rules:
     async def _from(self, criterion: Criterion, envelope: Envelope) -> bool:
         what, negated, table, regex = criterion
         if envelope.flags & FLAG_INTERNAL:
-            # Mail that a .forward or a bounce made comes from here, whoever sent the mail that led to it.
+            # Mail that a .forward made comes from here, whoever sent the mail that led to it.
             if not table:
                 return False
             key = LOCAL

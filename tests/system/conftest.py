@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from daemon import LOCAL, Daemon
+from opensmtpd import OpenSMTPD
+from side_by_side import Pair
 from sink import Sink
 
 
@@ -57,3 +59,34 @@ def privileged() -> None:
         pytest.skip("needs to be root")
     if shutil.which("unshare") is None:
         pytest.skip("needs unshare, for users of the test's own")
+
+
+@pytest.fixture(scope="session")
+def opensmtpd() -> str:
+    """The version of Debian's OpenSMTPD; skip, with the reason, where it cannot be started."""
+    if os.geteuid() != 0:
+        pytest.skip("OpenSMTPD starts as root only")
+    version = OpenSMTPD.version()
+    if not version:
+        pytest.skip("needs Debian's opensmtpd (tools/system_needs)")
+    return version
+
+
+@pytest.fixture(scope="session")
+def pair(opensmtpd: str) -> Iterator[Pair]:
+    """OpenSMTPD and our daemon with the same envelopes, in every state; tests leave these as they are."""
+    both = Pair()
+    try:
+        yield both.start().fill()
+    finally:
+        both.close()
+
+
+@pytest.fixture
+def own_pair(opensmtpd: str) -> Iterator[Pair]:
+    """The same without a mail but those that lie in the spool, for one test to do what it wants with."""
+    both = Pair()
+    try:
+        yield both.start()
+    finally:
+        both.close()

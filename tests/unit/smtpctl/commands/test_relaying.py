@@ -124,6 +124,13 @@ CASES: list[tuple[str, str, Any, str, dict[str, Any]]] = [
         "192.0.2.1 -> example.org\n",
         {"source": "192.0.2.1", "domain": "example.org"},
     ),
+    (
+        "mta paused",
+        "paused",
+        PausedSource("2001:db8::1", "example.org"),
+        "[2001:db8::1] -> example.org\n",
+        {"source": "2001:db8::1", "domain": "example.org"},
+    ),
 ]
 
 

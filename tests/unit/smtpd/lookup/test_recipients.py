@@ -16,7 +16,7 @@ from smtpd.lookup.recipients import Recipients, frames_of
 from smtpd.lookup.rules import TableTempfail
 from smtpd.lookup.steps import GaveUp
 from smtpd.mail.address import MailAddress
-from smtpd.mail.envelope import FLAG_INTERNAL, LIMITS, Envelope
+from smtpd.mail.envelope import LIMITS, Envelope
 from smtpd.messages.catalogue import CATALOGUE
 from smtpd.messages.lookup_queue import BounceExpanded, EnvelopesSubmitted, ExpandBounce, SubmitEnvelopes
 from smtpd.messages.pony_lookup import ExpandRecipient, FindUser, RecipientExpanded, UserFound
@@ -207,7 +207,7 @@ def test_queue_is_gone(bench: Bench) -> None:
 def test_a_bounce_comes_from_here(bench: Bench) -> None:
     message = ExpandBounce(BASE._replace(flags=2))
     assert bench.answer(bench.part.expand_bounce(bench._link, 9, message)) == BounceExpanded(9, "ok", "")
-    assert bench.expander.asked == [(BASE._replace(flags=2 | FLAG_INTERNAL), False, False)]
+    assert bench.expander.asked == [(BASE._replace(flags=2), False, False)]
     bench.expander.outcome = Outcome(PERMFAIL, "550 no", [])
     assert bench.answer(bench.part.expand_bounce(bench._link, 9, message)) == BounceExpanded(
         9, "permfail", "550 no"
