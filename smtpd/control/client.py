@@ -25,7 +25,7 @@ class ClientGone(Exception):
 class Client(Peer):
     """A connection. `uid`: who is at the other end; `privileged`: whether that is the administrator.
 
-    `active`: the loop's time at which the client last sent a request or took what was waiting for it.
+    `active`: the loop's time at which the client last sent a request or took something of what waits for it.
     """
 
     def __init__(self, owner: Owner, channel: Channel, uid: int, privileged: bool) -> None:
@@ -57,7 +57,6 @@ class Client(Peer):
             drained = asyncio.Event()
             self.when_drained(drained.set)
             await drained.wait()
-            self.active = self._loop.time()
 
     def send(self, message: Any, fd: int | None = None) -> int:
         """Queue a message. A client with so much unread that there is no room for it is closed."""
@@ -66,6 +65,12 @@ class Client(Peer):
         except ChannelFull:
             self._owner.violation(self, "does not read its replies")
             return 0
+
+    def _write(self) -> None:
+        waiting = self.backlog
+        super()._write()
+        if self.backlog < waiting:  # however little it takes, it is there and reads
+            self.active = self._loop.time()
 
     def close(self) -> None:
         """Close, and give up what was under way for this client."""

@@ -2,9 +2,10 @@
 
 Bounds: MOST_OF_A_USER connections of a user (one more pushes out the longest idle of them), MOST_CLIENTS in
 all, of which ROOT_RESERVE are kept for root; one request at a time and OUTPUT_BOUND bytes of output a client
-(client.py); IDLE_SECONDS without a request, STALLED_SECONDS without reading what waits for it. Whoever sends
-anything that is not a request declared in client_control.py is dropped, with one line in the log and no
-further consequence.
+(client.py); IDLE_SECONDS without a request, STALLED_SECONDS without reading what waits for it. An
+administrator may look at a page of a long list for PAGER_SECONDS, as long as nobody of the same user needs
+the place. Whoever sends anything that is not a request declared in client_control.py is dropped, with one
+line in the log and no further consequence.
 """
 
 import asyncio
@@ -34,6 +35,7 @@ ROOT_RESERVE = 16
 MOST_OF_A_USER = 32
 IDLE_SECONDS = 60
 STALLED_SECONDS = 30
+PAGER_SECONDS = 1800
 SWEEP_SECONDS = 5
 
 ACCEPT_MOST = 16
@@ -173,12 +175,14 @@ class Clients:
         client.send(ServerHello(__version__, CLIENT_CATALOGUE.digest()))
 
     def _make_room(self, uid: int) -> bool:
-        """Whether another connection of `uid` fits, once an idle one of the same user was closed for it."""
+        """Whether another connection of `uid` fits; one of the same user that is idle, or has not read for
+        long, is closed for it."""
         same = [client for client in self._clients if client.uid == uid]
         bound = MOST_CLIENTS if uid == 0 else MOST_CLIENTS - ROOT_RESERVE
         if len(same) < MOST_OF_A_USER and len(self._clients) < bound:
             return True
-        idle = [client for client in same if not client.busy]
+        since = self.loop.time() - STALLED_SECONDS
+        idle = [each for each in same if not each.busy or (each.backlog and each.active < since)]
         if not idle:
             return False
         self._drop(min(idle, key=lambda client: client.active))
@@ -189,9 +193,10 @@ class Clients:
     def _sweep(self) -> None:
         now = self.loop.time()
         for client in list(self._clients):
-            if client.backlog and now - client.active > STALLED_SECONDS:
+            patience = PAGER_SECONDS if client.privileged else STALLED_SECONDS
+            if client.backlog and now - client.active > patience:
                 self.violation(client, "does not read its replies")
-            elif not client.busy and now - client.active > IDLE_SECONDS:
+            elif not (client.busy or client.backlog) and now - client.active > IDLE_SECONDS:
                 self._drop(client)
         if self._logged > LOG_MOST:
             self._process.log.warn(f"control: {self._logged - LOG_MOST} more clients dropped")

@@ -157,6 +157,9 @@ def test_idle_and_stalled_clients_are_dropped_busy_ones_are_not(
     monkeypatch.setattr(module, "IDLE_SECONDS", -1)
     monkeypatch.setattr(module, "STALLED_SECONDS", -1)
     bench.process.clients._sweep()
+    assert not last.lost, "an administrator with a pager has time"
+    last.privileged = False
+    bench.process.clients._sweep()
     assert bench.dropped(idle)
     assert bench.dropped(stalled)
     assert not bench.dropped(busy)
@@ -176,6 +179,25 @@ def test_one_user_has_so_many_connections(bench: Any, monkeypatch: pytest.Monkey
     fifth = bench.connect(greeted=False)
     assert bench.dropped(fifth), "all others are busy"
     assert len(bench.process.clients) == 3
+
+
+def test_one_that_does_not_read_makes_room(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_OF_A_USER", 2)
+    for _ in range(2):
+        client = bench.connect()
+        client.put(ClientChangeEnvelopes("remove", 0))
+        client.flush()
+    bench.turn()
+    first, second = sorted(bench.process.clients._clients, key=lambda each: each.active)
+    while not second.backlog:
+        for _ in range(2000):
+            second.send(StatusRow(1, True, True, True))
+        bench.turn(1)
+    refused = bench.connect(greeted=False)
+    assert bench.dropped(refused)
+    monkeypatch.setattr(module, "STALLED_SECONDS", -1)
+    bench.connect()
+    assert (first.lost, second.lost) == (False, True)
 
 
 def test_so_many_clients_in_all_and_a_reserve_for_root(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
