@@ -7,18 +7,12 @@ import re
 import time
 
 import pytest
-from side_by_side import DIFFERENCES, LOCAL, SEEDS, SIX, STEPS, Id, Pair, Row
+from side_by_side import LOCAL, SEEDS, SIX, STEPS, Id, Pair, Row, differs
 
 HELD = Id("c3@silent.test", "x@silent.test")
 INFLIGHT = Id("c1@silent.test", "x@silent.test")
 FAILED = Id("d1@silent.test", "x@later.test")
 MANY = Id("f1@silent.test", "x@silent.test")
-
-
-def differs(name: str, theirs: object, ours: object) -> None:
-    """A difference that is meant, and is there: one that is gone must leave the list."""
-    assert name in DIFFERENCES
-    assert theirs != ours, f"{name}: both say {ours!r}"
 
 
 def keys(pair: Pair) -> list[tuple[str, str]]:
