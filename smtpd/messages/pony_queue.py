@@ -139,8 +139,23 @@ class HoldEnvelope(NamedTuple):
 
 @message(0x051A, PONY, QUEUE)
 class ReleaseHold(NamedTuple):
-    """Let `number` envelopes of a hold queue go. `type`: "mda" or "mta". 0 lets all go."""
+    """Let `number` envelopes of a hold queue go. `type`: "mda" or "mta". 0 lets all go.
+
+    `later`: what they waited for failed, so they are due when their back-off says, not now.
+    """
 
     type: str
     holdq: U64
     number: U32
+    later: bool = False
+
+
+MOST_EVPIDS = 1000
+"""How many envelope ids surely fit one frame."""
+
+
+@message(0x051B, PONY, QUEUE)
+class HastenEnvelopes(NamedTuple):
+    """Try these now: what they failed for works again. At most MOST_EVPIDS."""
+
+    evpids: list[Id64]

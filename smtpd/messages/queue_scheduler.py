@@ -58,11 +58,19 @@ class EnvelopeHeld(NamedTuple):
 
 @message(0x0705, QUEUE, SCHEDULER)
 class HoldReleased(NamedTuple):
-    """Let `number` envelopes of a hold queue go (0: all)."""
+    """Let `number` envelopes of a hold queue go (0: all); `later`: not now but as their back-off says."""
 
     type: str
     holdq: U64
     number: U32
+    later: bool = False
+
+
+@message(0x0706, QUEUE, SCHEDULER)
+class EnvelopesHastened(NamedTuple):
+    """Those of these that wait for their next try are due now. At most MOST_EVPIDS."""
+
+    evpids: list[Id64]
 
 
 @message(0x0711, SCHEDULER, QUEUE)

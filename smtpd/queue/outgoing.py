@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from smtpd.mail.envelope import BOUNCE, MDA, Envelope
 from smtpd.messages.pony_queue import (
     DeliverMda,
+    HastenEnvelopes,
     HoldEnvelope,
     MessageOpened,
     OpenMessage,
@@ -20,6 +21,7 @@ from smtpd.messages.queue_scheduler import (
     DeliverEnvelopes,
     EnvelopeDone,
     EnvelopeHeld,
+    EnvelopesHastened,
     HoldReleased,
 )
 from smtpd.mproc.dispatch import handles
@@ -100,4 +102,9 @@ class OutgoingEnvelopes:
     @handles(ReleaseHold)
     def release_hold(self, peer: Peer, message: ReleaseHold) -> None:
         """pony can take some of these again."""
-        self._process.peer("scheduler").send(HoldReleased(message.type, message.holdq, message.number))
+        self._process.peer("scheduler").send(HoldReleased(*message))
+
+    @handles(HastenEnvelopes)
+    def hasten_envelopes(self, peer: Peer, message: HastenEnvelopes) -> None:
+        """What these waited for works again."""
+        self._process.peer("scheduler").send(EnvelopesHastened(message.evpids))

@@ -241,6 +241,13 @@ class RamQueue:
                 self._make_due(slot, now)
         return len(slots)
 
+    def hasten(self, evpid: int, now: int) -> bool:
+        """Make an envelope that waits for its next try due now; False if it does not, or is suspended."""
+        slot = self._index.get(evpid)
+        if slot is None or self._state[slot] != PENDING or self._flags[slot]:
+            return False
+        return self._schedule(slot, now)
+
     def requeue_inflight(self, now: int) -> int:
         """A peer was replaced: what was in flight is due again, what was leaving is told again. How many."""
         count = 0

@@ -7,6 +7,7 @@ from smtpd.messages.queue_scheduler import (
     EnvelopeDone,
     EnvelopeHeld,
     EnvelopeRetry,
+    EnvelopesHastened,
     EnvelopesReady,
     HoldReleased,
 )
@@ -91,12 +92,21 @@ class Reports:
     @handles(HoldReleased)
     def hold_released(self, peer: Peer, message: HoldReleased) -> None:
         """pony can take some of them."""
-        type_name, holdq, count = message
+        type_name, holdq, count, later = message
         kind = TYPE_NUMBERS.get(type_name)
         if kind is None:
             self._process.violation(peer, f"a hold queue of type {type_name!r}")
             return
-        released = self._ramqueue.release(kind, holdq, count, int(time.time()))
+        released = self._ramqueue.release(kind, holdq, count, int(time.time()), later=later)
         if self._process.log.tracing_scheduler:
             self._process.log.trace("scheduler", f"released {released} held on {holdq:016x}")
+        self._turns.wake()
+
+    @handles(EnvelopesHastened)
+    def envelopes_hastened(self, peer: Peer, message: EnvelopesHastened) -> None:
+        """A destination works again."""
+        now = int(time.time())
+        hastened = sum(self._ramqueue.hasten(evpid, now) for evpid in message.evpids)
+        if self._process.log.tracing_scheduler:
+            self._process.log.trace("scheduler", f"hastened {hastened} of {len(message.evpids)}")
         self._turns.wake()

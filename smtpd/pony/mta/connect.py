@@ -1,18 +1,30 @@
 """Connectors: one relay seen from one source address, and when another connection may be made.
 
 As OpenSMTPD's mta_connect: no more connections than there is work for, none beyond the limits, none too soon.
+Other than there, a connection that does not come about within seconds is late: it goes on, but the next route
+is tried beside it, so that a dead host or a dead family costs seconds and not the time-out.
 """
 
 import asyncio
+import errno
 from typing import TYPE_CHECKING
 
 from .routing import NEVER, Mx, Route, Source
 
 if TYPE_CHECKING:
     from .relay import Relay
+    from .session import MtaSession
 
 DELAY_CHECK_LIMIT = 5.0
 """Seconds until a reached limit is looked at again."""
+
+LATE_SECONDS = 3.0
+"""Seconds until a connection that has not come about is late: SYN was sent three times by then."""
+
+LATE_MOST = 500
+"""As many late connections of a source do not count among those it may have."""
+
+_UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
 class Connector:
@@ -60,10 +72,11 @@ class Connector:
         """Is there work for one more? OpenSMTPD's rule, and one of ours: not if enough are coming already."""
         relay = self.relay
         waiting = len(relay.tasks)
-        coming = relay.nconn - relay.ready + len(relay.idle)
+        connections = relay.nconn - relay.late
+        coming = connections - relay.ready + len(relay.idle)
         if not waiting or relay.ready >= waiting or coming >= waiting or relay.mta.stopping:
             return False
-        return not (relay.nconn > 2 and relay.nconn >= waiting // 2)
+        return not (connections > 2 and connections >= waiting // 2)
 
     def _connect(self) -> bool:
         """One connection; False when there is none to be had now."""
@@ -79,7 +92,7 @@ class Connector:
         )
         if (
             domain.nconn >= limits.maxconn_per_domain
-            or self.source.nconn >= limits.maxconn_per_source
+            or self.source.nconn - min(self.source.late, LATE_MOST) >= limits.maxconn_per_source
             or self.nconn >= limits.maxconn_per_connector
             or relay.nconn >= limits.maxconn_per_relay
         ):
@@ -101,21 +114,50 @@ class Connector:
             book.nconn += 1
             book.lastconn = now
         relay.mta.routing.connected(route, now)
-        relay.mta.new_session(self, route, mx)
+        session = relay.mta.new_session(self, route, mx)
+        relay.mta.loop.call_later(LATE_SECONDS, self._look_after, session, route)
 
-    def collect(self, route: Route) -> None:
-        """A session is over."""
+    def _look_after(self, session: "MtaSession", route: Route) -> None:
+        connecting = session.connecting
+        if connecting is None or connecting.done() or self.relay.mta.stopping:
+            return
+        books = (self.relay, self.source, route)
+        for book in books:
+            book.late += 1
+
+        def settled(_: object) -> None:
+            for book in books:
+                book.late -= 1
+
+        connecting.add_done_callback(settled)
+        self.relay.mta.routing.unreached(route.dst.family, self.relay.mta.loop.time())
+        self.connect(again=True)
+
+    def unreached(self, route: Route, error: int | None) -> None:
+        """There is no connection, and this is what the system says."""
+        if error == errno.EADDRNOTAVAIL and route.src.address:
+            self.fail("source")
+        elif error in _UNREACHABLE:
+            self.relay.mta.routing.unreached(route.dst.family, self.relay.mta.loop.time())
+
+    def collect(self, route: Route, *, failed: bool = False) -> None:
+        """A session is over. `failed`: it never took mail."""
         relay = self.relay
         for book in (self, relay, relay.domain):
             book.nconn -= 1
-        relay.mta.routing.disconnected(route, relay.mta.loop.time())
+        relay.mta.routing.disconnected(route, relay.mta.loop.time(), failed=failed)
 
     def fail(self, error: str) -> None:
         """Nothing more is to be had of it."""
         if not self.error:
             self.error = error
-            self.relay.mta.log.info(f"smtp-out: No valid route for {self}: {_ERRORS[error]}")
+            self.relay.mta.log.info(f"smtp-out: {_ERRORS[error]} {self}")
             self.relay.connector_failed()
+
+    def recover(self, error: str) -> None:
+        """That is not wrong with it any more."""
+        if self.error == error:
+            self.error = ""
 
     def _wait(self, until: float) -> bool:
         self.timer = self.relay.mta.loop.call_at(until, self._wait_over)
@@ -127,9 +169,9 @@ class Connector:
 
 
 _ERRORS = {
-    "mx": "no MX",
-    "family": "address family mismatch",
-    "net": "all routes are disabled",
-    "source": "the source address cannot be used",
-    "paused": "the administrator has paused it",
+    "mx": "No MX found for",
+    "family": "Address family mismatch on",
+    "net": "No valid route for",
+    "source": "The source address cannot be used by",
+    "paused": "The administrator has paused",
 }

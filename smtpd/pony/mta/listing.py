@@ -89,6 +89,7 @@ class Listing:
             if message.id in (0, route.id) and route.disabled:
                 self._process.log.info(f"smtp-out: Enabling route {route} per admin request")
                 self._mta.routing.resume(route)
+                self._mta.hasten(self._mta.deferred.take_by_address(route.dst.address))
 
     @handles(PauseSource)
     def pause_source(self, peer: Peer, message: PauseSource) -> None:
@@ -97,8 +98,11 @@ class Listing:
 
     @handles(ResumeSource)
     def resume_source(self, peer: Peer, message: ResumeSource) -> None:
-        """Envelopes that failed meanwhile are tried again in their time."""
+        """Envelopes that failed meanwhile, as far as they are remembered, are tried again at once."""
         self._mta.pauses.remove(message.source, message.domain)
+        for relay in self._mta.relays:
+            relay.recover("paused")
+        self._mta.hasten(self._mta.deferred.take_by_name(message.domain.lower()))
 
     # rows by keys that sort
 

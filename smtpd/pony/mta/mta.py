@@ -15,6 +15,7 @@ from smtpd.mail.address import valid_domainpart
 from smtpd.mail.duration import duration
 from smtpd.mail.envelope import Envelope
 from smtpd.mail.status import (
+    LOOP,
     OK,
     OTHER_STATUS,
     PERMFAIL,
@@ -26,9 +27,12 @@ from smtpd.mail.status import (
 from smtpd.messages.links import LOOKUP, QUEUE
 from smtpd.messages.pony_lookup import FindHost, FindInTable, FindMx, FoundInTable, HostsFound, MxHost
 from smtpd.messages.pony_queue import (
+    MOST_EVPIDS,
+    DeliveryLoop,
     DeliveryOk,
     DeliveryPermfail,
     DeliveryTempfail,
+    HastenEnvelopes,
     HoldEnvelope,
     RelayMta,
     ReleaseHold,
@@ -39,11 +43,14 @@ from smtpd.mproc.process import Process
 from smtpd.protocol.relayhost import NO_TLS, OPPORTUNISTIC, SMTPS, STARTTLS, RelayHost, parse_relay_url
 
 from .connect import Connector
+from .deferred import Deferred
 from .hoststats import HostStats
+from .ourselves import Ourselves
 from .pauses import Pauses
 from .relay import Relay, RelayKey
-from .routing import NEVER, Domain, Mx, Route, Routing, Source, family_of
+from .routing import NEVER, Domain, Mx, Route, Routing, Source, address_literal, family_of
 from .session import MtaSession
+from .smarthosts import Smarthosts
 from .task import Task, task_key
 
 SWEEP_SECONDS = 1.0
@@ -57,6 +64,7 @@ _DEFAULT_ERRORS = {
     TEMPFAIL: "Temporary failure in MX lookup",
     PERMFAIL: "Domain does not accept mail",
 }
+LOOP_DETECTED = "Loop detected"
 
 
 class Mta:
@@ -73,7 +81,11 @@ class Mta:
         self.pauses = Pauses()
         self._relays: dict[RelayKey, Relay] = {}
         self._sessions: set[MtaSession] = set()
-        self._smarthosts: dict[tuple[str, str], list[Envelope]] = {}
+        self._smarthosts = Smarthosts(
+            self._config.generation, process.peer(LOOKUP).ask, self._smarthost_found, self._refuse
+        )
+        self._ourselves = Ourselves(self._config.listeners)
+        self.deferred = Deferred(self._config.mta_max_deferred)
         self._dirty: dict[Relay, None] = {}
         self._sweeping: asyncio.TimerHandle | None = None
         self._routes_swept = NEVER
@@ -102,27 +114,9 @@ class Mta:
         if not isinstance(action, RelayAction):
             self._refuse(envelope, f'no relay action "{envelope.dispatcher}"')
         elif action.host:
-            self._find_smarthost(action, envelope)
+            self._smarthosts.find(action, envelope)
         else:
             self._route(action, _DIRECT, envelope)
-
-    def _find_smarthost(self, action: RelayAction, envelope: Envelope) -> None:
-        """Ask which host to relay to. Envelopes that come while the same is being asked share the answer."""
-        key = (action.host, envelope.dest.domain.lower() if action.host_is_domain else "")
-        waiting = self._smarthosts.get(key)
-        if waiting is not None:
-            waiting.append(envelope)
-            return
-        self._smarthosts[key] = [envelope]
-
-        def found(reply: FoundInTable | None) -> None:
-            url = reply.value if reply is not None and reply.status == OK else ""
-            for one in self._smarthosts.pop(key):
-                self._smarthost_found(one, url)
-
-        self._process.peer(LOOKUP).ask(
-            FindInTable(self._config.generation, key[0], "relayhost", key[1]), found
-        )
 
     def _smarthost_found(self, envelope: Envelope, url: str) -> None:
         action = self._config.actions[envelope.dispatcher]
@@ -228,54 +222,75 @@ class Mta:
             self.stat.sub("mta.connector", len(relay.connectors))
             self.routing.count()
 
-    def release(self, relay: Relay, number: int) -> None:
-        """Let scheduler send some of those it holds for a relay; 0 for all."""
-        self.queue.send(ReleaseHold("mta", relay.id, number))
+    def release(self, relay: Relay, number: int, *, later: bool = False) -> None:
+        """Let scheduler send some of those it holds for a relay; 0 for all, `later`: in their time."""
+        self.queue.send(ReleaseHold("mta", relay.id, number, later))
 
-    def task_failed(self, relay: Relay, task: Task, status: str, error: str) -> None:
-        """A whole task fails without a session."""
+    def task_failed(self, relay: Relay, task: Task, status: str, error: str, deferring: bool = False) -> None:
+        """A whole task fails without a session. `deferring`: hasten it when the relay works again."""
         for envelope in task.envelopes:
+            if status == TEMPFAIL:
+                if self._smarthosts.another(relay.action, envelope, error):
+                    self.stat.sub("mta.envelope")
+                    continue
+                if deferring:
+                    addresses = {mx.host.address for mx in relay.domain.mxs}
+                    self.deferred.add(relay.destination, envelope.evpid, addresses)
             self.result(0, task.sender, envelope, status, error, "", "-", relay.domain.name, False)
         self.stat.sub("mta.task")
+
+    def works_again(self, relay: Relay) -> None:
+        """A host of this relay takes mail."""
+        self.hasten(self.deferred.take(relay.destination))
+
+    def hasten(self, evpids: list[int]) -> None:
+        """Have envelopes that wait for their next try tried now."""
+        for first in range(0, len(evpids), MOST_EVPIDS):
+            self.queue.send(HastenEnvelopes(evpids[first : first + MOST_EVPIDS]))
 
     def resolve(self, domain: Domain, then: Callable[[str, str], None]) -> None:
         """Find the hosts of a domain; `then` gets "", or a status and why there are none."""
         domain.waiting.append(then)
         if len(domain.waiting) > 1:
             return
-        literal = domain.name.strip("[]").removeprefix("ipv6:")
-        if family_of(literal):
-            self.loop.call_soon(self._hosts_found, domain, OK, "", [MxHost(0, literal, [literal])])
+        if literal := address_literal(domain.name, bare=domain.as_host):
+            hosts = [MxHost(0, literal, [literal])]
+            self.loop.call_soon(self._hosts_found, domain, HostsFound(0, OK, "", False, hosts))
             return
-
-        def found(reply: HostsFound | None) -> None:
-            if reply is None:
-                self._hosts_found(domain, TEMPFAIL, "", [])
-            else:
-                self._hosts_found(domain, reply.status, reply.error, reply.hosts)
-
         request = FindHost(domain.name) if domain.as_host else FindMx(domain.name)
-        self._process.peer(LOOKUP).ask(request, found)
+        self._process.peer(LOOKUP).ask(request, lambda reply: self._hosts_found(domain, reply))
 
-    def _hosts_found(self, domain: Domain, status: str, error: str, hosts: Iterable[MxHost]) -> None:
-        failure = ("", "")
-        if status == OK:
-            mxs = self.routing.mxs(hosts)
-            if mxs:
-                domain.mxs = mxs
-                domain.preferences = {name.lower(): preference for preference, name, _ in hosts}
-            else:
-                failure = (TEMPFAIL, "Host not found" if domain.as_host else "No MX found for domain")
-        elif status == TEMPFAIL or domain.as_host:
+    def _hosts_found(self, domain: Domain, reply: HostsFound | None) -> None:
+        failure = (TEMPFAIL, _DEFAULT_ERRORS[TEMPFAIL])
+        if reply is not None and reply.status == OK:
+            failure = self._take_hosts(domain, reply)
+        elif domain.as_host:
             # a smart host that cannot be found is our own mistake, and no reason to bounce all mail
-            failure = (TEMPFAIL, error or _DEFAULT_ERRORS[TEMPFAIL])
-        else:
-            failure = (PERMFAIL, error or _DEFAULT_ERRORS[PERMFAIL])
+            failure = (TEMPFAIL, (reply.error if reply is not None else "") or "Host not found")
+        elif reply is not None:
+            status = TEMPFAIL if reply.status == TEMPFAIL else PERMFAIL
+            failure = (status, reply.error or _DEFAULT_ERRORS[status])
         if domain.mxs:
             domain.resolved = self.loop.time()
         waiting, domain.waiting = domain.waiting, []
         for then in waiting:
             then(*failure)
+
+    def _take_hosts(self, domain: Domain, reply: HostsFound) -> tuple[str, str]:
+        """The hosts that may be used (RFC 5321 5.1: none as bad as ourselves); why there are none."""
+        mxs = self.routing.mxs(reply.hosts)
+        preferences = {name.lower(): preference for preference, name, _ in reply.hosts}
+        ours = [mx.preference for mx in mxs if self._ourselves.are_at(mx.host.address)]
+        if ours and not domain.as_host:
+            mxs = tuple(mx for mx in mxs if mx.preference < min(ours))
+            if not mxs and min(preferences.values()) >= min(ours):
+                return LOOP, LOOP_DETECTED
+        if not mxs:
+            return TEMPFAIL, "Host not found" if domain.as_host else "No MX found for domain"
+        domain.mxs = mxs
+        domain.preferences = preferences
+        domain.secure = reply.secure
+        return "", ""
 
     def find_source(self, table: str, then: Callable[[Source | None], None]) -> None:
         """The next source address of a table."""
@@ -286,7 +301,7 @@ class Mta:
 
         self._process.peer(LOOKUP).ask(FindInTable(self._config.generation, table, "source", ""), found)
 
-    def new_session(self, connector: Connector, route: Route, mx: Mx) -> None:
+    def new_session(self, connector: Connector, route: Route, mx: Mx) -> MtaSession:
         """Begin a connection."""
         relay = connector.relay
         session = MtaSession(self, connector, route, mx)
@@ -300,6 +315,7 @@ class Mta:
             self._find_helo(session, relay.key.helo_src, route.src.address)
         else:
             self._connect(session, relay.key.helo or self._config.hostname)
+        return session
 
     def _connect(self, session: MtaSession, helo: str) -> None:
         session.connecting = self._process.spawn_task(session.connect(helo))
@@ -347,12 +363,16 @@ class Mta:
         if result == OK:
             word = "Ok"
             self.queue.send(DeliveryOk(evpid, without_dsn))
+        elif result == LOOP:
+            word = "PermFail"
+            self.queue.send(DeliveryLoop(evpid))
         elif result == PERMFAIL:
             word = "PermFail"
             self.queue.send(DeliveryPermfail(evpid, status, STATUS_PERMFAIL, code))
         else:
             word = "TempFail"
             self.queue.send(DeliveryTempfail(evpid, status, STATUS_TEMPFAIL, code))
+        self._smarthosts.forget(evpid)
         self.stat.sub("mta.envelope")
         if session:
             self.hoststats.note(envelope.dest.domain, status)
@@ -364,7 +384,7 @@ class Mta:
         )
 
     def _refuse(self, envelope: Envelope, error: str) -> None:
-        """It cannot even be routed, for a reason of the configuration's."""
+        """It cannot even be routed: for a reason of the configuration's, or every host of a list failed."""
         self.stat.add("mta.envelope")
         self.result(0, envelope.sender.path, envelope, TEMPFAIL, error, "", "-", "-", False)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from smtpd.config.model import MtaLimits, RelayAction
 from smtpd.mail.envelope import Envelope
-from smtpd.mail.status import PERMFAIL, TEMPFAIL
+from smtpd.mail.status import LOOP, TEMPFAIL
 from smtpd.pony.holdq import HoldQueue
 from smtpd.protocol.relayhost import NO_TLS, OPPORTUNISTIC, SMTPS
 
@@ -27,6 +27,9 @@ DELAY_CHECK_SOURCE_SLOW = 10.0
 
 RESOLVE_AGAIN_SECONDS = 300.0
 """A busy relay asks for its hosts anew after so long; lookup has the records' own times."""
+
+_DEFERRED = ("net", "paused")
+"""Failures after which what failed is tried at once when the relay works again."""
 
 _FAILURES = (
     ("net", "Network error on destination MXs"),
@@ -84,8 +87,8 @@ class Relay:
     """`id`: names its hold queue. `nconn`: connections; `ready`: those that got as far as to take mail,
     `quitting`: those that end.
 
-    `idle`: sessions that wait for a task, the last to become idle at the end. `opening`: tasks taken out
-    whose content is not there yet.
+    `late`: connections that take long to come about. `idle`: sessions that wait for a task, the last to
+    become idle at the end. `opening`: tasks taken out whose content is not there yet.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class Relay:
         self.sessions = 0
         self.nconn = 0
         self.ready = 0
+        self.late = 0
         self.quitting = 0
         self.lastconn = NEVER
         self.backup_preference: int | None = None
@@ -114,6 +118,7 @@ class Relay:
         self._source_timer: asyncio.TimerHandle | None = None
         self._repeats = 0
         self.failure = ("", "")
+        self._deferring = False
 
     def __str__(self) -> str:
         return str(self.key)
@@ -173,20 +178,29 @@ class Relay:
     def session_ready(self, route: Route, connector: Connector) -> None:
         """A session has got as far as to take mail: its route is good."""
         self.ready += 1
+        route.ready += 1
         if route.new:
             route.new = False
             route.errors = 0
             connector.connect(again=True)
+        self.mta.routing.reached(route.dst.family)
+        self.mta.works_again(self)
 
     def session_over(self, connector: Connector, route: Route, was_ready: bool) -> None:
         """A session ended, for whatever reason."""
         self.sessions -= 1
         if was_ready:
             self.ready -= 1
-        connector.collect(route)
+            route.ready -= 1
+        connector.collect(route, failed=not was_ready)
         connector.connect(again=True)
         self.drain()
         self.mta.relay_quiet(self)
+
+    @property
+    def destination(self) -> tuple[str, bool]:
+        """What it leads to, whatever its other options: a name, and whether it is a host's."""
+        return self.domain.name, self.domain.as_host
 
     @property
     def quiet(self) -> bool:
@@ -219,11 +233,18 @@ class Relay:
 
     def _resolved(self, status: str, error: str) -> None:
         self._resolving = False
+        if status == LOOP and self.key.backup:
+            status, error = (
+                TEMPFAIL,
+                "No MX found for destination",
+            )  # it will be back; that is what we are for
         if status and not self.domain.mxs:
             self.mta.log.info(f"smtp-out: Failed to resolve MX for {self}: {error}")
             self.fail(status, error)
         if self.key.backup:
             self.backup_preference = self.domain.preferences.get(self.key.backup.lower())
+            if self.backup_preference is None and not status:
+                self.mta.log.warn(f"Couldn't find backup preference for {self}")
         self.drain()
         self.mta.relay_quiet(self)
 
@@ -293,13 +314,22 @@ class Relay:
         errors = {connector.error for connector in self.connectors.values()}
         for error, text in _FAILURES:
             if error in errors:
+                self._deferring = error in _DEFERRED
                 self.fail(TEMPFAIL, text)
                 return
 
     def fail(self, status: str, error: str) -> None:
-        """Nothing can be delivered by this relay now (`tempfail`) or ever (`permfail`)."""
+        """Nothing can be delivered by this relay now (`tempfail`) or ever (`permfail`, `loop`)."""
         self.failure = (status, error)
         self._flush()
+
+    def recover(self, error: str) -> None:
+        """What made connectors fail is over: what comes now finds its way again."""
+        for connector in self.connectors.values():
+            connector.recover(error)
+        if any(not connector.error for connector in self.connectors.values()):
+            self.failure = ("", "")
+            self._deferring = False
 
     def _flush(self) -> None:
         status, error = self.failure
@@ -307,7 +337,8 @@ class Relay:
         tasks, self.tasks = self.tasks, {}
         self._joinable.clear()
         for task in tasks:
-            self.mta.task_failed(self, task, PERMFAIL if status == PERMFAIL else TEMPFAIL, error)
+            self.mta.task_failed(self, task, status, error, self._deferring)
         if self.holdq.drained():
-            self.mta.release(self, 0)
+            # not at once: they would only come to fail here, one after the other
+            self.mta.release(self, 0, later=True)
         self.mta.relay_quiet(self)

@@ -19,6 +19,9 @@ DELAY_ROUTE_BASE = 15.0
 DELAY_ROUTE_MAX = 3600.0
 NEVER = float("-inf")
 
+SUSPECT_SECONDS = 60.0
+"""For so long the other family comes first among equals, after one could not be reached."""
+
 # why a route is disabled
 DISABLED_NET = "net"
 
@@ -26,11 +29,12 @@ DISABLED_NET = "net"
 class Source:
     """A local address to connect from, "" for whatever the system takes."""
 
-    __slots__ = ("__weakref__", "address", "lastconn", "nconn")
+    __slots__ = ("__weakref__", "address", "lastconn", "late", "nconn")
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.nconn = 0
+        self.late = 0
         self.lastconn = NEVER
 
     @property
@@ -73,6 +77,7 @@ class Domain:
     preference.
 
     `preferences`: of all MX names, also of those that have no address. `waiting`: who asked for the hosts.
+    `secure`: the answer was authenticated (the AD bit).
     """
 
     __slots__ = (
@@ -84,6 +89,7 @@ class Domain:
         "nconn",
         "preferences",
         "resolved",
+        "secure",
         "waiting",
     )
 
@@ -92,6 +98,7 @@ class Domain:
         self.as_host = as_host
         self.mxs: tuple[Mx, ...] = ()
         self.preferences: dict[str, int] = {}
+        self.secure = False
         self.resolved = NEVER
         self.waiting: list[Callable[[str, str], None]] = []
         self.nconn = 0
@@ -99,11 +106,15 @@ class Domain:
 
 
 class Route:
-    """A source and a host together. `new`: no session of it has got as far as to take mail yet."""
+    """A source and a host together. `new`: no session of it has got as far as to take mail yet.
+
+    `ready`: sessions that take mail; `late`: connections that take longer to come about than they should.
+    """
 
     # fmt: off
     __slots__ = (
-        "disabled", "dst", "errors", "id", "lastconn", "lastdisc", "nconn", "new", "penalty", "src", "timer",
+        "disabled", "dst", "errors", "id", "lastconn", "lastdisc", "late", "nconn", "new", "penalty", "ready",
+        "src", "timer",
     )
     # fmt: on
 
@@ -116,6 +127,8 @@ class Route:
         self.penalty = 0
         self.errors = 0
         self.nconn = 0
+        self.ready = 0
+        self.late = 0
         self.lastconn = NEVER
         self.lastdisc = NEVER
         self.timer: asyncio.TimerHandle | None = None
@@ -150,6 +163,7 @@ class Routing:
         self._log = log
         self._stat = stat
         self._last = 0
+        self._suspects: dict[str, float] = {}
 
     def domain(self, name: str, as_host: bool) -> Domain:
         """The domain of that name, made if need be."""
@@ -196,14 +210,16 @@ class Routing:
         self, mxs: Iterable[Mx], source: Source, limits: MtaLimits, now: float, below: int | None = None
     ) -> Choice:
         """The route to connect by: of the best preference that has one, the route with the fewest
-        connections.
+        connections, and sooner of a family that works than of one that does not.
 
-        `below`: our own preference where we are a backup for the domain.
+        A host that is slow to accept a connection holds up nobody: meanwhile the others are tried, also those
+        of a worse preference. `below`: our own preference where we are a backup for the domain.
         """
         best: Route | None = None
         best_mx: Mx | None = None
         level = -1
-        seen = limit_host = limit_route = family_mismatch = suspended = False
+        best_rank = (True, 0)
+        seen = limit_host = limit_route = family_mismatch = suspended = late = False
         until = NEVER
         for mx in mxs:
             if mx.preference > level:
@@ -230,6 +246,9 @@ class Routing:
             if route.disabled:
                 suspended = True
                 continue
+            if route.late:
+                late = True
+                continue
             if route.nconn and route.new or route.nconn >= limits.maxconn_per_route:
                 limit_route = True
                 continue
@@ -237,8 +256,9 @@ class Routing:
             if early > now:
                 until = _sooner(until, early)
                 continue
-            if best is None or route.nconn < best.nconn:
-                best, best_mx = route, mx
+            rank = (self.suspects(host.family, now), route.nconn)
+            if best is None or rank < best_rank:
+                best, best_mx, best_rank = route, mx, rank
         if best is not None:
             return Choice(best, best_mx)
         if not seen:
@@ -247,6 +267,8 @@ class Routing:
             return Choice(wait=True)
         if until != NEVER:
             return Choice(until=until)
+        if late:
+            return Choice(wait=True)
         if suspended:
             return Choice(error="net")
         assert family_mismatch
@@ -258,13 +280,27 @@ class Routing:
             end.nconn += 1
             end.lastconn = now
 
-    def disconnected(self, route: Route, now: float) -> None:
-        """A connection is over; if none on this route ever worked, it is left alone for a while."""
+    def disconnected(self, route: Route, now: float, *, failed: bool = False) -> None:
+        """A connection is over. If none on this route ever worked, or this one did not (`failed`) and there
+        is no other, the route is left alone for a while.
+        """
         for end in (route, route.src, route.dst):
             end.nconn -= 1
         route.lastdisc = now
-        if route.new:
+        if route.new or (failed and not route.ready):
             self.disable(route)
+
+    def unreached(self, family: str, now: float) -> None:
+        """An address of this family does not answer, or there is no way to it."""
+        self._suspects[family] = now + SUSPECT_SECONDS
+
+    def reached(self, family: str) -> None:
+        """One does."""
+        self._suspects.pop(family, None)
+
+    def suspects(self, family: str, now: float) -> bool:
+        """Is this family better left alone where there is another?"""
+        return self._suspects.get(family, NEVER) > now
 
     def disable(self, route: Route) -> None:
         """Not to be used for a while: 15 s times the square of the penalty, at most an hour."""
@@ -334,6 +370,23 @@ def family_of(address: str) -> str:
         return "inet6" if ip_address(address.partition("%")[0]).version == 6 else "inet4"
     except ValueError:
         return ""
+
+
+def address_literal(name: str, *, bare: bool) -> str:
+    """The address in a literal, `[192.0.2.1]` or `[IPv6:2001:db8::1]` (RFC 5321 4.1.3); "" if it is none.
+
+    `bare`: an address without brackets is one too.
+    """
+    inner = name
+    if name.startswith("[") and name.endswith("]"):
+        inner = name[1:-1]
+        if inner[:5].lower() == "ipv6:":
+            inner = inner[5:]
+            if family_of(inner) != "inet6":
+                return ""
+    elif not bare:
+        return ""
+    return inner if family_of(inner) else ""
 
 
 def bracketed(address: str) -> str:

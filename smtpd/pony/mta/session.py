@@ -112,8 +112,7 @@ class MtaSession(asyncio.Protocol):
         except TimeoutError:
             reason = "Connection timeout"
         except OSError as error:
-            if error.errno == errno.EADDRNOTAVAIL and self._route.src.address:
-                self._connector.fail("source")
+            self._connector.unreached(self._route, error.errno)
             reason = f"Connection failed: {os.strerror(error.errno) if error.errno else error}"
         except asyncio.CancelledError:
             reason = "Connection given up"

@@ -7,12 +7,19 @@ from typing import Any
 from smtpd.mail.envelope import Envelope
 from smtpd.messages.pony_queue import (
     DeliverMda,
+    HastenEnvelopes,
     HoldEnvelope,
     OpenMessage,
     RelayMta,
     ReleaseHold,
 )
-from smtpd.messages.queue_scheduler import DeliverEnvelopes, EnvelopeDone, EnvelopeHeld, HoldReleased
+from smtpd.messages.queue_scheduler import (
+    DeliverEnvelopes,
+    EnvelopeDone,
+    EnvelopeHeld,
+    EnvelopesHastened,
+    HoldReleased,
+)
 
 
 def test_due(world: Any, relay: Envelope, local: Envelope) -> None:
@@ -82,4 +89,14 @@ def test_content_that_cannot_be_opened_now(world: Any, relay: Envelope) -> None:
 def test_hold_queues(world: Any) -> None:
     world.handle("pony", HoldEnvelope(5, 9))
     world.handle("pony", ReleaseHold("mta", 9, 3))
-    assert world.scheduler.take() == [EnvelopeHeld(5, 9), HoldReleased("mta", 9, 3)]
+    world.handle("pony", ReleaseHold("mda", 8, 0, True))
+    assert world.scheduler.take() == [
+        EnvelopeHeld(5, 9),
+        HoldReleased("mta", 9, 3, False),
+        HoldReleased("mda", 8, 0, True),
+    ]
+
+
+def test_what_waited_for_a_destination_is_hastened(world: Any) -> None:
+    world.handle("pony", HastenEnvelopes([5, 7]))
+    assert world.scheduler.take() == [EnvelopesHastened([5, 7])]

@@ -291,6 +291,19 @@ def test_released_to_wait_for_the_back_off() -> None:
     assert queue.delay(NOW + 10) == 390
 
 
+def test_hastened_is_what_waits_for_its_time_and_nothing_else() -> None:
+    queue = filled(MTA, MTA, MTA, MTA)
+    queue.batch(NOW)
+    assert not queue.hasten(evpid(1, 1), NOW), "in flight"
+    for msgid in (1, 2, 3):
+        queue.retry(evpid(msgid, 1), 1, NOW)
+    queue.hold(evpid(4, 1), 5, NOW)
+    queue.change("suspend", evpid(2, 1), evpid(2, 1), NOW)
+    queue.change("remove", evpid(3, 1), evpid(3, 1), NOW)
+    assert [queue.hasten(evpid(msgid, 1), NOW + 1) for msgid in (1, 2, 3, 4, 5)] == [True] + [False] * 4
+    assert queue.batch(NOW + 1) == Batch([], [evpid(1, 1)], [], [], [evpid(3, 1)])
+
+
 def test_what_expired_in_a_hold_queue_expires_at_its_release() -> None:
     queue = filled(MTA)
     queue.batch(NOW)

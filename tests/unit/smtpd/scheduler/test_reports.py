@@ -12,6 +12,7 @@ from smtpd.messages.queue_scheduler import (
     EnvelopeDone,
     EnvelopeHeld,
     EnvelopeRetry,
+    EnvelopesHastened,
     EnvelopesReady,
     HoldReleased,
 )
@@ -69,6 +70,16 @@ def test_hold_queues(bench: Any) -> None:
     assert bench.hear("queue") == [DeliverEnvelopes("mta", [bench.evpid(1)])]
     bench.tell("queue", HoldReleased("mta", 7, 0), HoldReleased("mda", 7, 0))
     assert bench.hear("queue") == [DeliverEnvelopes("mta", [bench.evpid(2)])]
+
+
+def test_what_is_held_for_a_failed_relay_waits_for_its_back_off(bench: Any) -> None:
+    bench.tell("queue", EnvelopesReady([bench.times(1)]))
+    bench.hear("queue")
+    bench.tell("queue", EnvelopeHeld(bench.evpid(1), 7), HoldReleased("mta", 7, 0, True))
+    assert bench.hear("queue") == []
+    assert bench.ask(GetSchedulerStatus())[1:] == (0, 1, 0, 0)
+    bench.tell("queue", EnvelopesHastened([bench.evpid(9), bench.evpid(1)]))
+    assert bench.hear("queue") == [DeliverEnvelopes("mta", [bench.evpid(1)])]
 
 
 def test_traced(bench: Any, capfd: pytest.CaptureFixture[str]) -> None:

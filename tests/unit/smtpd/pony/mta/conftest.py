@@ -237,6 +237,7 @@ CONFIG = Config(
         "smart": RelayAction(name="smart", host="<dynamic:0>"),
         "domain": RelayAction(name="domain", host="domains", host_is_domain=True),
         "direct": RelayAction(name="direct"),
+        "list": RelayAction(name="list", host="hosts"),
         "helo": RelayAction(name="helo", host="<dynamic:0>", helo="other.example", mail_from="@list.example"),
         "tls": RelayAction(name="tls", host="<dynamic:0>", tls=True),
         "src": RelayAction(name="src", host="<dynamic:0>", src="sources", helo_src="names"),

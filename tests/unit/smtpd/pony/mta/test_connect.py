@@ -1,7 +1,9 @@
 """Connectors: when another connection is made, with a relay and an Mta that only keep books."""
 
 import asyncio
+import errno
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,10 +37,13 @@ class Mta:
         self.pauses = Pauses()
         self.stopping = False
         self.begun: list[Route] = []
+        self.sessions: list[Any] = []
 
-    def new_session(self, connector: Connector, route: Route, mx: object) -> None:
+    def new_session(self, connector: Connector, route: Route, mx: object) -> Any:
         route.new = False
         self.begun.append(route)
+        self.sessions.append(SimpleNamespace(connecting=self.loop.create_future()))
+        return self.sessions[-1]
 
 
 class Relay:
@@ -53,6 +58,7 @@ class Relay:
         self.domain.mxs = mta.routing.mxs([MxHost(1, "mx", addresses)])
         self.nconn = 0
         self.ready = 0
+        self.late = 0
         self.lastconn = NEVER
         self.backup_preference = None
         self.failed = 0
@@ -162,4 +168,76 @@ def test_an_error_is_final_and_told_once(make: Any) -> None:
     connector.connect(again=True)
     connector.fail("source")
     assert connector.error == "mx" and relay.failed == 1
-    assert mta.log.lines == ["smtp-out: No valid route for [connector:[]->[relay:y.example]]: no MX"]
+    assert mta.log.lines == ["smtp-out: No MX found for [connector:[]->[relay:y.example]]"]
+
+
+def late(mta: Any) -> None:
+    """Let the time of the last connection run out."""
+    mta.loop.run_until_complete(asyncio.sleep(0.02))
+
+
+def test_a_connection_that_takes_long_holds_up_nobody(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LATE_SECONDS", 0.001)
+    relay, connector, mta = make(FREE, 1, ("192.0.2.1", "192.0.2.2", "192.0.2.3"))
+    connector.connect()
+    (first,) = mta.begun
+    late(mta)
+    assert [route.dst.address for route in mta.begun] == ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+    late(mta)
+    assert len(mta.begun) == 3, "every route is tried once"
+    assert (relay.late, first.late, connector.source.late) == (3, 1, 3)
+    assert connector.error == "" and connector.timer is not None, "and waited for"
+    for session in mta.sessions:
+        session.connecting.set_result(None)
+    late(mta)
+    assert (relay.late, first.late, connector.source.late) == (0, 0, 0)
+
+
+def test_a_connection_in_time_is_all_there_is(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LATE_SECONDS", 0.001)
+    relay, connector, mta = make(FREE, 1, ("192.0.2.1", "192.0.2.2"))
+    connector.connect()
+    mta.sessions[0].connecting.set_result(None)
+    late(mta)
+    assert len(mta.begun) == 1 and relay.late == 0
+
+
+def test_late_connections_do_not_use_up_the_source(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LATE_SECONDS", 0.001)
+    limits = replace(FREE, maxconn_per_source=2)
+    relay, connector, mta = make(limits, 1, tuple(f"192.0.2.{number}" for number in range(1, 6)))
+    connector.connect()
+    for _ in range(5):
+        late(mta)
+    assert len(mta.begun) == 5 and relay.late == 5
+    monkeypatch.setattr(module, "LATE_MOST", 1)
+    connector.source.nconn = 3
+    connector.source.late = 3
+    other, another, _ = make(limits, 1, ("192.0.2.9",))
+    another.connect()
+    assert len(mta.begun) == 5, "but not without end"
+    another.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "source", "suspect", "failed"),
+    [
+        (errno.ENETUNREACH, "", True, ""),
+        (errno.EHOSTUNREACH, "", True, ""),
+        (errno.EADDRNOTAVAIL, "", True, ""),
+        (errno.EADDRNOTAVAIL, "192.0.2.77", False, "source"),
+        (errno.ECONNREFUSED, "", False, ""),
+        (None, "", False, ""),
+    ],
+)
+def test_what_the_system_says(make: Any, error: int | None, source: str, suspect: bool, failed: str) -> None:
+    relay, _, mta = make(FREE, 1)
+    connector = Connector(relay, mta.routing.source(source))
+    route = mta.routing.route(connector.source, relay.domain.mxs[0].host)
+    connector.unreached(route, error)
+    assert mta.routing.suspects("inet4", mta.loop.time()) is suspect
+    assert connector.error == failed
+    connector.recover("net")
+    assert connector.error == failed
+    connector.recover("source")
+    assert connector.error == ""

@@ -25,6 +25,7 @@ from smtpd.messages.pony_lookup import MxHost
 from smtpd.mproc.stat import Stat
 from smtpd.pony.mta import listing
 from smtpd.pony.mta.connect import Connector
+from smtpd.pony.mta.deferred import Deferred
 from smtpd.pony.mta.hoststats import HostStats
 from smtpd.pony.mta.listing import Listing
 from smtpd.pony.mta.pauses import Pauses
@@ -39,6 +40,7 @@ class Bench:
         self.loop = loop
         self.lines: list[str] = []
         self.faults: list[str] = []
+        self.hastened: list[int] = []
         log = SimpleNamespace(info=self.lines.append, debug=self.lines.append)
         self.routing = Routing(loop, log, Stat())  # type: ignore[arg-type]
         self.relays: list[Relay] = []
@@ -50,6 +52,8 @@ class Bench:
             relays=self.relays,
             pauses=Pauses(),
             hoststats=HostStats(),
+            deferred=Deferred(10),
+            hasten=self.hastened.extend,
             stopping=False,
         )
         process = SimpleNamespace(loop=loop, log=log, violation=lambda _peer, text: self.faults.append(text))
@@ -193,15 +197,34 @@ def test_sources_are_paused_and_resumed(bench: Bench) -> None:
     assert bench.list("paused")[0] == [PausedSource("192.0.2.1", "b.example")]
 
 
+def test_what_waited_for_a_source_goes_when_it_is_resumed(bench: Bench) -> None:
+    relay = bench.relay("a.example")
+    connector = relay.connectors[""] = Connector(relay, bench.routing.source(""))
+    connector.error, relay.failure = "paused", ("tempfail", "All routes to destination blocked")
+    bench.mta.deferred.add(("a.example", False), 7, set())
+    bench.mta.deferred.add(("b.example", False), 8, set())
+    bench.part.resume_source(None, ResumeSource("", "A.example"))  # type: ignore[arg-type]
+    assert bench.hastened == [7]
+    assert connector.error == "" and relay.failure == ("", "")
+    relay.failure, connector.error = ("tempfail", "Network error on destination MXs"), "net"
+    bench.part.resume_source(None, ResumeSource("", "*"))  # type: ignore[arg-type]
+    assert bench.hastened == [7, 8]
+    assert connector.error == "net" and relay.failure[0], "that is another matter"
+
+
 def test_a_route_is_resumed_or_all_are(bench: Bench) -> None:
     peer: Any = None
     routes = [bench.route(f"192.0.2.{number}") for number in range(1, 4)]
     for route in routes[:2]:
         bench.routing.disable(route)
+    for number, route in enumerate(routes):
+        bench.mta.deferred.add((f"{number}.example", False), number, {"192.0.2.99", route.dst.address})
     bench.part.resume_route(peer, ResumeRoute(routes[1].id))
     assert [row.flags for row in bench.list("routes")[0]] == ["NDQ-", "N---", "N---"]
     assert (routes[1].penalty, routes[1].errors) == (0, 0)
+    assert bench.hastened == [1]
     bench.part.resume_route(peer, ResumeRoute(0))
+    assert bench.hastened == [1, 0]
     assert [row.flags for row in bench.list("routes")[0]] == ["N---"] * 3
     assert [line for line in bench.lines if "admin" in line] == [
         f"smtp-out: Enabling route {route} per admin request" for route in (routes[1], routes[0])

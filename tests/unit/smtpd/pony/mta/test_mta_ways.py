@@ -6,17 +6,23 @@ from typing import Any
 
 import pytest
 
+from smtpd.config.model import ListenAddress, Listener
 from smtpd.messages.pony_lookup import FindInTable, FindMx, FoundInTable, HostsFound, MxHost
 from smtpd.messages.pony_queue import (
+    DeliveryLoop,
     DeliveryOk,
     DeliveryPermfail,
     DeliveryTempfail,
+    HastenEnvelopes,
     MessageOpened,
     OpenMessage,
 )
 from smtpd.mproc.dispatch import handlers_of
 from smtpd.pony.mta import mta as module
 from smtpd.pony.mta.mta import Mta
+from smtpd.pony.mta.ourselves import Ourselves
+
+from .conftest import Connection
 
 # finding the way
 
@@ -121,6 +127,85 @@ def test_domains_that_are_not_found(bench: Any, reply: HostsFound | None, result
     results = bench.wait(2)
     assert [found._replace(evpid=0) for found in results] == [result, result]
     assert bench.process.stat.get("mta.relay") == 0
+
+
+OURS = MxHost(20, "Us.example", ["127.0.0.1"])
+
+
+def listening(bench: Any, *addresses: str) -> None:
+    found = tuple(ListenAddress("inet4", address, 25, True) for address in addresses)
+    bench.mta._ourselves = Ourselves([Listener(on="lo", addresses=found)])
+
+
+@pytest.mark.parametrize(
+    ("others", "result"),
+    [
+        ([], DeliveryLoop(0)),
+        ([MxHost(20, "also.example", ["192.0.2.1"])], DeliveryLoop(0)),
+        ([MxHost(30, "worse.example", ["192.0.2.1"])], DeliveryLoop(0)),
+        # there is a better one: it may have an address again
+        ([MxHost(10, "better.example", [])], DeliveryTempfail(0, "No MX found for domain", 4, 0)),
+    ],
+)
+def test_a_domain_whose_best_exchanger_is_ourselves(bench: Any, others: list[MxHost], result: Any) -> None:
+    """RFC 5321 5.1."""
+    listening(bench, "127.0.0.1")
+    bench.lookup.answers[FindMx] = lambda request: HostsFound(1, "ok", "", False, [OURS, *others])
+    (evpid,) = bench.relay("a@y.example", dispatcher="direct")
+    bench.process.run_until(lambda: bench.process.stat.get("mta.envelope") == 0)
+    assert bench.queue.sent == [result._replace(evpid=evpid)]
+    assert not any("connecting" in line for line in bench.lines)
+    if isinstance(result, DeliveryLoop):
+        assert bench.lines[-1].endswith('result="PermFail" stat="Loop detected"')
+
+
+def test_only_better_exchangers_than_ourselves_are_used(bench: Any) -> None:
+    listening(bench, "0.0.0.0")
+    hosts = [MxHost(10, "a.example", ["192.0.2.1"]), OURS, MxHost(30, "b.example", ["192.0.2.2"])]
+    domain = bench.mta.routing.domain("y.example", False)
+    bench.mta._hosts_found(domain, HostsFound(1, "ok", "", True, hosts))
+    assert [mx.name for mx in domain.mxs] == ["a.example"]
+    assert domain.preferences == {"a.example": 10, "us.example": 20, "b.example": 30}
+    assert domain.secure
+    smart = bench.mta.routing.domain("us.example", True)
+    bench.mta._hosts_found(smart, HostsFound(1, "ok", "", False, [OURS]))
+    assert len(smart.mxs) == 1, "what relay host says is not for us to doubt"
+
+
+def test_the_next_smart_host_is_taken_when_one_cannot_be_reached(
+    bench: Any, make_host: Callable[..., Any]
+) -> None:
+    # routes know no ports
+    dead, live = make_host(), make_host("127.0.0.2")
+    dead.server.close()
+    bench.process.turn(0.01)
+    urls = [f"smtp://127.0.0.1:{dead.port}", f"smtp://127.0.0.2:{live.port}"] * 20
+    bench.tables["hosts"] = urls
+    evpids = bench.relay("a@y.example", "b@y.example", dispatcher="list")
+    assert bench.wait(2) == [DeliveryOk(evpid, False) for evpid in evpids]
+    live.close()
+    bench.process.run_until(lambda: bench.process.stat.get("mta.session") == 0)
+    (evpid,) = bench.relay(dispatcher="list")
+    assert bench.wait() == [DeliveryTempfail(evpid, "Network error on destination MXs", 4, 0)]
+    assert bench.process.stat.get("mta.envelope") == bench.process.stat.get("mta.relay") == 0
+
+
+def test_what_had_no_way_goes_when_there_is_one(bench: Any, make_host: Callable[..., Any]) -> None:
+    host = make_host()
+    bench.smart(host)
+    host.server.close()
+    bench.process.turn(0.01)
+    evpids = bench.relay("a@y.example", "b@z.example")
+    bench.wait(2)
+    host.server = bench.process.loop.run_until_complete(
+        bench.process.loop.create_server(lambda: Connection(host), "127.0.0.1", host.port)
+    )
+    for route in list(bench.mta.routing):
+        bench.mta.routing.enable(route)
+    (last,) = bench.relay()
+    bench.process.run_until(lambda: bench.queue.of(DeliveryOk))
+    assert bench.queue.of(HastenEnvelopes) == [HastenEnvelopes(evpids)]
+    assert bench.queue.of(DeliveryOk) == [DeliveryOk(last, False)]
 
 
 def test_a_smart_host_that_is_not_found(bench: Any) -> None:

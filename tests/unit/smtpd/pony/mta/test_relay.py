@@ -9,6 +9,8 @@ from smtpd.config.model import MtaLimits, RelayAction
 from smtpd.mail.address import MailAddress
 from smtpd.mail.envelope import Envelope
 from smtpd.mproc.stat import Stat
+from smtpd.pony.mta.connect import Connector
+from smtpd.pony.mta.pauses import Pauses
 from smtpd.pony.mta.relay import Relay, RelayKey
 from smtpd.pony.mta.routing import Domain, Routing
 from smtpd.pony.mta.task import MAX_RCPTS, Task
@@ -45,20 +47,28 @@ class Mta:
         self.log = self
         self.routing = Routing(loop, self, self.stat)  # type: ignore[arg-type]
         self.stopping = False
+        self.pauses = Pauses()
+        self.lines: list[str] = []
         self.resolving: list[Any] = []
-        self.released: list[int] = []
+        self.released: list[tuple[int, bool]] = []
+        self.deferring: list[bool] = []
         self.failed: list[tuple[Task, str, str]] = []
 
-    def info(self, text: str) -> None: ...
+    def info(self, text: str) -> None:
+        self.lines.append(text)
 
     def resolve(self, domain: Domain, then: Any) -> None:
         self.resolving.append(then)
 
-    def release(self, relay: Relay, number: int) -> None:
-        self.released.append(number)
+    def warn(self, text: str) -> None:
+        self.lines.append(text)
 
-    def task_failed(self, relay: Relay, task: Task, status: str, error: str) -> None:
+    def release(self, relay: Relay, number: int, *, later: bool = False) -> None:
+        self.released.append((number, later))
+
+    def task_failed(self, relay: Relay, task: Task, status: str, error: str, deferring: bool) -> None:
         self.failed.append((task, status, error))
+        self.deferring.append(deferring)
 
     def relay_quiet(self, relay: Relay) -> None: ...
 
@@ -119,7 +129,7 @@ def test_bounds_count_messages(loop: asyncio.AbstractEventLoop) -> None:
     assert relay.add((1, "a"), envelope(3))  # one more recipient is no more task
     assert not relay.add((3, "a"), envelope(4))
     relay.next_task()
-    assert mta.released == [1]
+    assert mta.released == [(1, False)]
 
 
 def test_one_question_for_the_hosts(loop: asyncio.AbstractEventLoop) -> None:
@@ -139,7 +149,8 @@ def test_failure_takes_all_that_wait(loop: asyncio.AbstractEventLoop) -> None:
     assert [(task.msgid, status, error) for task, status, error in mta.failed] == [
         (1, "permfail", "Domain does not exist")
     ]
-    assert mta.released == [0]
+    assert mta.released == [(0, True)], "what is held would fail in the same way now"
+    assert mta.deferring == [False]
     assert relay.quiet
     # and those that still come
     relay.add((3, "a"), envelope(3))
@@ -154,3 +165,48 @@ def test_nothing_to_do(loop: asyncio.AbstractEventLoop) -> None:
     assert mta.resolving == [] and relay.quiet
     relay.opening = 1
     assert not relay.quiet
+
+
+@pytest.mark.parametrize(
+    ("error", "deferring"), [("net", True), ("paused", True), ("mx", False), ("family", False)]
+)
+def test_what_has_no_route_is_remembered(
+    loop: asyncio.AbstractEventLoop, error: str, deferring: bool
+) -> None:
+    relay, mta = make(loop)
+    relay.add((1, "a"), envelope(1))
+    connector = relay.connectors[""] = Connector(relay, mta.routing.source(""))
+    connector.fail(error)
+    assert [status for _, status, _ in mta.failed] == ["tempfail"]
+    assert mta.deferring == [deferring]
+    assert relay.destination == ("mx.example", True)
+
+
+def backup(loop: asyncio.AbstractEventLoop) -> tuple[Relay, Mta]:
+    mta = Mta(loop)
+    key = KEY._replace(domain="y.example", host=False, backup="MX2.example")
+    domain = mta.routing.domain("y.example", False)
+    return Relay(mta, 1, key, RelayAction(name="out"), domain, MtaLimits()), mta  # type: ignore[arg-type]
+
+
+def test_a_backup_knows_its_preference(loop: asyncio.AbstractEventLoop) -> None:
+    relay, mta = backup(loop)
+    relay._resolve()
+    relay.domain.preferences = {"mx1.example": 10, "mx2.example": 20}
+    mta.resolving.pop()("", "")
+    assert (relay.backup_preference, mta.lines) == (20, [])
+    relay.domain.preferences = {"mx1.example": 10}
+    relay._resolve()
+    mta.resolving.pop()("", "")
+    assert relay.backup_preference is None
+    assert "Couldn't find backup preference" in mta.lines[0]
+
+
+def test_a_backup_without_a_better_mx_keeps_the_mail(loop: asyncio.AbstractEventLoop) -> None:
+    relay, mta = backup(loop)
+    relay.add((1, "a"), envelope(1))
+    relay._resolve()
+    mta.resolving.pop()("loop", "Loop detected")
+    assert [(status, error) for _, status, error in mta.failed] == [
+        ("tempfail", "No MX found for destination")
+    ]

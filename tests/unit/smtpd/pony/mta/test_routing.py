@@ -187,3 +187,69 @@ def test_names_and_families() -> None:
         "",
     )
     assert (bracketed("192.0.2.1"), bracketed("::1")) == ("192.0.2.1", "[::1]")
+
+
+def test_a_late_connection_leads_on_to_a_worse_preference(routing: Routing) -> None:
+    mxs = routing.mxs([MxHost(1, "a", ["192.0.2.1"]), MxHost(2, "b", ["192.0.2.2"])])
+    first = find(routing, mxs)
+    use(routing, first, 1000, valid=False)
+    assert find(routing, mxs, 2000) == Choice(wait=True)
+    first.route.late = 1  # type: ignore[union-attr]
+    second = find(routing, mxs, 2000)
+    assert second.mx is mxs[1]
+    second.route.late = 1  # type: ignore[union-attr]
+    assert find(routing, mxs, 2000) == Choice(wait=True), "they may come about yet"
+
+
+def test_a_family_that_does_not_answer_comes_last_among_equals(routing: Routing) -> None:
+    mxs = routing.mxs([MxHost(1, "a", ["2001:db8::1", "192.0.2.1"]), MxHost(1, "b", ["2001:db8::2"])])
+    assert find(routing, mxs).mx is mxs[0]
+    routing.unreached("inet6", 1000)
+    choice = find(routing, mxs, 1001)
+    assert choice.mx is mxs[1]
+    use(routing, choice, 1001)
+    assert find(routing, mxs, 1010).mx is mxs[1], "more connections are better than none"
+    use(routing, find(routing, mxs, 1010), 1010)
+    assert find(routing, mxs, 1020).mx is mxs[0], "nothing else is left"
+    assert not routing.suspects("inet6", 1000 + module.SUSPECT_SECONDS)
+    routing.unreached("inet6", 1000)
+    routing.reached("inet6")
+    assert not routing.suspects("inet6", 1001)
+
+
+def test_a_route_that_worked_once_is_disabled_when_it_does_no_more(routing: Routing) -> None:
+    mxs = routing.mxs([MxHost(1, "a", ["192.0.2.1"]), MxHost(2, "b", ["192.0.2.2"])])
+    route = find(routing, mxs).route
+    assert route is not None
+    routing.connected(route, 1000)
+    route.new, route.ready = False, 1
+    routing.connected(route, 1010)
+    routing.disconnected(route, 1011, failed=True)
+    assert not route.disabled, "another connection is doing well"
+    route.ready = 0
+    routing.disconnected(route, 1012)
+    assert not route.disabled
+    routing.connected(route, 1020)
+    routing.disconnected(route, 1021, failed=True)
+    assert route.disabled and find(routing, mxs, 2000).mx is mxs[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "bare", "address"),
+    [
+        ("[192.0.2.1]", False, "192.0.2.1"),
+        ("[IPv6:2001:db8::1]", False, "2001:db8::1"),
+        ("[ipv6:2001:db8::1]", False, "2001:db8::1"),
+        ("[2001:db8::1]", False, "2001:db8::1"),
+        ("[ipv6:192.0.2.1]", False, ""),
+        ("192.0.2.1", False, ""),
+        ("192.0.2.1", True, "192.0.2.1"),
+        ("2001:db8::1", True, "2001:db8::1"),
+        ("[mx.example]", False, ""),
+        ("mx.example", True, ""),
+        ("[]", False, ""),
+        ("", True, ""),
+    ],
+)
+def test_address_literals(name: str, bare: bool, address: str) -> None:
+    assert module.address_literal(name, bare=bare) == address

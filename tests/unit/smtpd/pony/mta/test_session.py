@@ -62,7 +62,8 @@ class Bench:
             session_over=self.over.append,
             relay_quiet=lambda relay: None,
             task_failed=lambda *arguments: self.failed.append(arguments),
-            release=lambda *arguments: None,
+            release=lambda *arguments, **options: None,
+            works_again=lambda relay: None,
         )
         self.failed: list[Any] = []
         key: Any = SimpleNamespace(port=25, lmtp=False, tls="no", src="", backup="")
@@ -119,7 +120,7 @@ def test_a_task_that_comes_too_late(bench: Bench) -> None:
     assert bench.over == [bench.session]
     bench.relay.failure = ("tempfail", "gone")
     then(None, None)
-    assert [(task.msgid, status) for _, task, status, _ in bench.failed] == [(7, "tempfail")]
+    assert [(task.msgid, status) for _, task, status, *_ in bench.failed] == [(7, "tempfail")]
     assert bench.relay.opening == 0 and bench.relay.quiet
 
 
