@@ -20,7 +20,8 @@ CONNECTOR = re.compile(
 )
 ROUTE = re.compile(
     r"(?P<id>\d+)\. (?P<source>\S+) <-> (?P<destination>\S+)(?P<name>( \(\S+\))?) "
-    rf"(?P<flags>[N-][D-][Q-][K-]) nconn=(?P<nconn>\d+) nerror=(?P<nerror>\d+) penalty=(?P<penalty>\d+) timeout={SPAN}"
+    r"(?P<flags>[N-][D-][Q-][K-]) nconn=(?P<nconn>\d+) nerror=(?P<nerror>\d+) "
+    rf"penalty=(?P<penalty>\d+) timeout={SPAN}"
 )
 
 
