@@ -1,13 +1,15 @@
 """The part of lookup that hands out values of tables to those who relay.
 
-Only of tables that relay actions name: what else a table holds, such as passwords, is not for pony.
+Only of tables that relay actions name, each for what they name it for: passwords only as credentials, and
+those of users who log in here never.
 """
 
 from smtpd.config.model import Config, RelayAction
-from smtpd.messages.pony_lookup import FindInTable, FoundInTable
+from smtpd.messages.pony_lookup import CredentialsFound, FindCredentials, FindInTable, FoundInTable
 from smtpd.mproc.dispatch import handles
 from smtpd.mproc.log import Log
 from smtpd.mproc.peer import Peer
+from smtpd.tables.values import credentials
 
 from .rules import TableTempfail
 from .tables import TableSet
@@ -22,12 +24,9 @@ class Values:
     def __init__(self, config: Config, log: Log, tables: TableSet) -> None:
         self._log = log
         self._tables = tables
-        self._open = {
-            table
-            for action in config.actions.values()
-            if isinstance(action, RelayAction)
-            for table in (action.host, action.src, action.helo_src)
-        }
+        actions = [action for action in config.actions.values() if isinstance(action, RelayAction)]
+        self._open = {table for action in actions for table in (action.host, action.src, action.helo_src)}
+        self._secrets = {action.auth for action in actions if action.auth}
 
     @handles(FindInTable)
     async def find_in_table(self, peer: Peer, reqid: int, message: FindInTable) -> FoundInTable:
@@ -48,3 +47,25 @@ class Values:
             self._log.warn(f"table {message.table}: the value of {message.key!r} is too long")
             return FoundInTable(reqid, "tempfail", "")
         return FoundInTable(reqid, "ok", value)
+
+    @handles(FindCredentials)
+    async def find_credentials(self, peer: Peer, reqid: int, message: FindCredentials) -> CredentialsFound:
+        """`user:password` of a label, taken apart; what is no such value counts as a temporary failure."""
+        table, label = message.table, message.label
+        if table not in self._secrets:
+            self._log.warn(f"table {table} is asked for credentials, which no relay action takes from it")
+            return CredentialsFound(reqid, "tempfail", "", "")
+        try:
+            value = await self._tables.value(table, "credentials", label)
+        except TableTempfail:
+            self._log.warn(f"credentials lookup fail for {table}:{label}")
+            return CredentialsFound(reqid, "tempfail", "", "")
+        if value is None:
+            self._log.warn(f"credentials not found for {table}:{label}")
+            return CredentialsFound(reqid, "none", "", "")
+        try:
+            found = credentials(label, value)
+        except ValueError as error:
+            self._log.warn(f"credentials parse error for {table}:{label}: {error}")
+            return CredentialsFound(reqid, "tempfail", "", "")
+        return CredentialsFound(reqid, "ok", found.username, found.password)

@@ -125,6 +125,25 @@ class FindHost(NamedTuple):
     name: str
 
 
+@message(0x040C, LOOKUP, PONY, secret=("username", "password"))
+class CredentialsFound(NamedTuple):
+    """Reply to FindCredentials. Some services make one secret both the name and the password."""
+
+    reqid: U32
+    status: str
+    username: str
+    password: str
+
+
+@message(0x040D, PONY, LOOKUP, reply=CredentialsFound)
+class FindCredentials(NamedTuple):
+    """What to log in with at another host. `table`: of a relay action's `auth`; `label`: of a relay URL."""
+
+    generation: U32
+    table: str
+    label: str
+
+
 @message(0x040A, LOOKUP, PONY)
 class FoundInTable(NamedTuple):
     """Reply to FindInTable: the value as the table has it."""

@@ -24,10 +24,11 @@ _KEPT_VARIABLES = (
     "LANG",
     "LC_ALL",
     "TZ",
+    "SSL_CERT_FILE",
     "IMSG_PURE",
     "IMSG_RECORDER",
 )
-"""What a child sees of the environment: no more than the interpreter needs."""
+"""What a child sees of the environment: no more than the interpreter and OpenSSL need."""
 
 
 class Child(NamedTuple):

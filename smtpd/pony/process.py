@@ -8,6 +8,7 @@ from smtpd.mproc.process import ChildProcess
 
 from .local_sessions import LocalSessions
 from .mda.mda import Mda
+from .mta.contexts import ClientContexts
 from .mta.listing import Listing
 from .mta.mta import Mta
 from .smtp_in import SmtpIn
@@ -25,12 +26,16 @@ class Process(ChildProcess):
         """Its slice of the configuration."""
         self.config = wire.loads(Config, data)
 
+    def prepare(self) -> None:
+        """Keys and certificates."""
+        self._contexts = ClientContexts(self.config, self.log)
+
     def start(self) -> None:
         """Build the parts."""
         self._smtp_in = self.add(SmtpIn(self))
         self.add(LocalSessions(self, self._smtp_in))
         self._mda = self.add(Mda(self))
-        self._mta = self.add(Mta(self))
+        self._mta = self.add(Mta(self, self._contexts))
         self.add(Listing(self, self._mta))
 
     def begin(self) -> None:

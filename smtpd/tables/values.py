@@ -56,6 +56,8 @@ def credentials(key: str, value: str) -> Credentials:
     """ "password" of the user `key`, or "user:password"; ValueError."""
     if not 3 <= len(value.encode("utf-8", "surrogateescape")) <= LINE_MAX:
         raise ValueError("credentials are too short or too long")
+    if "\0" in value:
+        raise ValueError("credentials with a NUL")  # it parts name and password where one logs in (RFC 4616)
     user, colon, password = value.partition(":")
     if not colon:
         return Credentials(key, value)

@@ -23,6 +23,7 @@ class Sink:
     `listener`: a listening socket to use instead.
 
     An answer that is a function gets the command line and returns the reply line, or "" for the usual one.
+    LHLO makes it LMTP: "." is then answered for each recipient, with its address in place of the line.
     """
 
     def __init__(
@@ -89,18 +90,23 @@ class Sink:
         def say(text: str) -> None:
             session.wfile.write(text.encode() + b"\r\n")
 
+        if not self._begin(session):
+            return
         greeting = self._answer("CONNECT", "", "220 sink.test ESMTP")
         say(greeting)
         if not greeting.startswith("2"):
             return
         sender = ""
         rcpts: list[str] = []
+        lmtp = False
         while raw := session.rfile.readline():
             line = raw.decode("utf-8", "surrogateescape").rstrip("\r\n")
             verb = line.split(" ")[0].split(":")[0].upper()
             match verb:
-                case "EHLO":
-                    usual = "250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES"
+                case "EHLO" | "LHLO":
+                    lmtp = verb == "LHLO"
+                    words = ["sink.test", "PIPELINING", "8BITMIME", *self._extensions(session)]
+                    usual = "".join(f"250-{word}\r\n" for word in words) + "250 ENHANCEDSTATUSCODES"
                     say(self._answer(verb, line, usual))
                 case "HELO":
                     say(self._answer(verb, line, "250 sink.test"))
@@ -121,12 +127,14 @@ class Sink:
                         content = self._content(session)
                         if content is None:
                             return
-                        reply = self._answer(".", line, "250 2.0.0 Ok")
-                        if reply.startswith("2"):
-                            with self._changed:
-                                self.taken.append(Taken(number, sender, tuple(rcpts), content))
-                                self._changed.notify_all()
-                        say(reply)
+                        asked = [(rcpt, (rcpt,)) for rcpt in rcpts] if lmtp else [(line, tuple(rcpts))]
+                        for about, whom in asked:
+                            reply = self._answer(".", about, "250 2.0.0 Ok")
+                            if reply.startswith("2"):
+                                with self._changed:
+                                    self.taken.append(Taken(number, sender, whom, content))
+                                    self._changed.notify_all()
+                            say(reply)
                 case "RSET" | "NOOP":
                     sender, rcpts = "", []
                     say(self._answer(verb, line, "250 2.0.0 Ok"))
@@ -134,7 +142,23 @@ class Sink:
                     say(self._answer(verb, line, "221 2.0.0 Bye"))
                     return
                 case _:
-                    say(self._answer(verb, line, "502 5.5.2 What?"))
+                    if not self._other(session, verb, line):
+                        return
+
+    # for those who know more of it (tls_sink.py)
+
+    def _begin(self, session: socketserver.StreamRequestHandler) -> bool:
+        """Before the greeting. False ends the session."""
+        return True
+
+    def _extensions(self, session: socketserver.StreamRequestHandler) -> list[str]:
+        """What it says to EHLO beside the usual."""
+        return []
+
+    def _other(self, session: socketserver.StreamRequestHandler, verb: str, line: str) -> bool:
+        """Any other command, answered. False ends the session."""
+        session.wfile.write(self._answer(verb, line, "502 5.5.2 What?").encode() + b"\r\n")
+        return True
 
     def _content(self, session: socketserver.StreamRequestHandler) -> bytes | None:
         """All up to the dot; None when the connection ended before it."""

@@ -2,13 +2,16 @@
 
 import os
 import shutil
+import ssl
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from daemon import LOCAL, Daemon
 from opensmtpd import OpenSMTPD
 from side_by_side import Pair
 from sink import Sink
+from tls_sink import TlsSink
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,6 +48,20 @@ def sink() -> Iterator[Callable[..., Sink]]:
 
     def make(answers: dict | None = None, port: int = 0) -> Sink:
         made.append(Sink(answers, port))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def tls_sink() -> Iterator[Callable[..., TlsSink]]:
+    """tls_sink(context, answers, ...): a server to relay to under TLS."""
+    made: list[TlsSink] = []
+
+    def make(tls: ssl.SSLContext | None, *arguments: Any, **options: Any) -> TlsSink:
+        made.append(TlsSink(tls, *arguments, **options))
         return made[-1]
 
     yield make

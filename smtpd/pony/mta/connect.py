@@ -29,17 +29,19 @@ _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EAFNOSUPPORT, errno
 
 class Connector:
     """`error`: what is wrong with it, "" if nothing; then it is not used any more while its relay lasts.
+    `trouble`: with which host TLS or AUTH came to nothing last, and why.
 
     "mx", "family", "net" as find_route says; "source": the address cannot be used here; "paused": by the
     administrator.
     """
 
-    __slots__ = ("error", "lastconn", "nconn", "relay", "source", "timer")
+    __slots__ = ("error", "lastconn", "nconn", "relay", "source", "timer", "trouble")
 
     def __init__(self, relay: "Relay", source: Source) -> None:
         self.relay = relay
         self.source = source
         self.error = ""
+        self.trouble = ""
         self.nconn = 0
         self.lastconn = NEVER
         self.timer: asyncio.TimerHandle | None = None

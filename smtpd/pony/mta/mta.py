@@ -25,7 +25,16 @@ from smtpd.mail.status import (
     parse_esc,
 )
 from smtpd.messages.links import LOOKUP, QUEUE
-from smtpd.messages.pony_lookup import FindHost, FindInTable, FindMx, FoundInTable, HostsFound, MxHost
+from smtpd.messages.pony_lookup import (
+    CredentialsFound,
+    FindCredentials,
+    FindHost,
+    FindInTable,
+    FindMx,
+    FoundInTable,
+    HostsFound,
+    MxHost,
+)
 from smtpd.messages.pony_queue import (
     MOST_EVPIDS,
     DeliveryLoop,
@@ -40,9 +49,10 @@ from smtpd.messages.pony_queue import (
 from smtpd.mproc.dispatch import handles
 from smtpd.mproc.peer import Peer
 from smtpd.mproc.process import Process
-from smtpd.protocol.relayhost import NO_TLS, OPPORTUNISTIC, SMTPS, STARTTLS, RelayHost, parse_relay_url
+from smtpd.protocol.relayhost import NO_TLS, OPPORTUNISTIC, STARTTLS, RelayHost, parse_relay_url
 
 from .connect import Connector
+from .contexts import ClientContexts
 from .deferred import Deferred
 from .hoststats import HostStats
 from .ourselves import Ourselves
@@ -70,12 +80,14 @@ LOOP_DETECTED = "Loop detected"
 class Mta:
     """All relaying of this process."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Process, contexts: ClientContexts | None = None) -> None:
+        """`contexts`: made before the privilege drop."""
         self._process = process
         self.loop = process.loop
         self.log = process.log
         self.stat = process.stat
         self._config = process.config
+        self.contexts = contexts or ClientContexts(process.config, process.log)
         self.routing = Routing(process.loop, process.log, process.stat)
         self.hoststats = HostStats()
         self.pauses = Pauses()
@@ -145,9 +157,6 @@ class Mta:
             return
         if action.tls and tls == OPPORTUNISTIC:
             tls = STARTTLS
-        if tls in (STARTTLS, SMTPS):
-            self._refuse(envelope, "TLS is not available for relaying")
-            return
         domain = host.hostname or envelope.dest.domain
         if not host.hostname and not valid_domainpart(domain):
             self.result(
@@ -301,6 +310,17 @@ class Mta:
 
         self._process.peer(LOOKUP).ask(FindInTable(self._config.generation, table, "source", ""), found)
 
+    def find_credentials(
+        self, table: str, label: str, then: Callable[[tuple[str, str] | None], None]
+    ) -> None:
+        """Name and password of a label; None when there are none, or none now."""
+
+        def found(reply: CredentialsFound | None) -> None:
+            good = reply is not None and reply.status == OK
+            then((reply.username, reply.password) if reply is not None and good else None)
+
+        self._process.peer(LOOKUP).ask(FindCredentials(self._config.generation, table, label), found)
+
     def new_session(self, connector: Connector, route: Route, mx: Mx) -> MtaSession:
         """Begin a connection."""
         relay = connector.relay
@@ -314,16 +334,17 @@ class Mta:
         if relay.key.helo_src and route.src.address:
             self._find_helo(session, relay.key.helo_src, route.src.address)
         else:
-            self._connect(session, relay.key.helo or self._config.hostname)
+            self.connect(session, relay.key.helo or self._config.hostname)
         return session
 
-    def _connect(self, session: MtaSession, helo: str) -> None:
+    def connect(self, session: MtaSession, helo: str) -> None:
+        """Have a session connect."""
         session.connecting = self._process.spawn_task(session.connect(helo))
 
     def _find_helo(self, session: MtaSession, table: str, address: str) -> None:
         def found(reply: FoundInTable | None) -> None:
             if reply is not None and reply.status == OK and reply.value and not self.stopping:
-                self._connect(session, reply.value)
+                self.connect(session, reply.value)
             else:
                 session.no_helo()
 

@@ -11,7 +11,7 @@ from smtpd.config.model import MtaLimits, RelayAction
 from smtpd.mail.envelope import Envelope
 from smtpd.mail.status import LOOP, TEMPFAIL
 from smtpd.pony.holdq import HoldQueue
-from smtpd.protocol.relayhost import NO_TLS, OPPORTUNISTIC, SMTPS
+from smtpd.protocol.relayhost import NO_TLS, OPPORTUNISTIC, SMTPS, STARTTLS
 
 from .connect import Connector
 from .routing import NEVER, Domain, Route, Source
@@ -66,6 +66,16 @@ class RelayKey(NamedTuple):
     srs: bool
     filter: str
 
+    @property
+    def secure(self) -> bool:
+        """Nothing goes out without TLS."""
+        return self.tls in (STARTTLS, SMTPS)
+
+    @property
+    def verify(self) -> bool:
+        """A host's certificate must be good, and its own: where TLS must be, unless the action says no."""
+        return self.tls_verify if self.tls_required else self.secure
+
     def __str__(self) -> str:
         """As OpenSMTPD writes a relay in its log."""
         scheme = "lmtp" if self.lmtp else _SCHEMES.get(self.tls, "smtp+tls")
@@ -115,6 +125,8 @@ class Relay:
         self.connectors: dict[str, Connector] = {}
         self._resolving = False
         self._finding_source = False
+        self._finding_credentials = False
+        self.credentials: tuple[str, str] | None = None
         self._source_timer: asyncio.TimerHandle | None = None
         self._repeats = 0
         self.failure = ("", "")
@@ -150,6 +162,8 @@ class Relay:
             self._flush()
         elif self.domain.resolved == NEVER:
             self._resolve()
+        elif self.key.label and self.credentials is None:
+            self._find_credentials()
         elif not self.connectors:
             self._find_source()
         else:
@@ -205,13 +219,21 @@ class Relay:
     @property
     def quiet(self) -> bool:
         """Nothing to do and nobody to wait for."""
-        return not (self.tasks or self.sessions or self.opening or self._resolving or self._finding_source)
+        return not (
+            self.tasks
+            or self.sessions
+            or self.opening
+            or self._resolving
+            or self._finding_source
+            or self._finding_credentials
+        )
 
     def waits_for(self) -> list[str]:
         """What it needs to go on, in OpenSMTPD's words."""
         timers = (connector.timer for connector in self.connectors.values())
         waits = {
             "MX": self._resolving,
+            "secret": self._finding_credentials,
             "source": self._finding_source,
             "connector": any(timer is not None for timer in timers),
         }
@@ -245,6 +267,22 @@ class Relay:
             self.backup_preference = self.domain.preferences.get(self.key.backup.lower())
             if self.backup_preference is None and not status:
                 self.mta.log.warn(f"Couldn't find backup preference for {self}")
+        self.drain()
+        self.mta.relay_quiet(self)
+
+    # credentials
+
+    def _find_credentials(self) -> None:
+        if not self._finding_credentials:
+            self._finding_credentials = True
+            self.mta.find_credentials(self.key.auth, self.key.label, self._credentials_found)
+
+    def _credentials_found(self, credentials: tuple[str, str] | None) -> None:
+        self._finding_credentials = False
+        self.credentials = credentials
+        if credentials is None:
+            self.mta.log.warn(f"Failed to retrieve secret for {self}")
+            self.fail(TEMPFAIL, "Could not retrieve credentials")
         self.drain()
         self.mta.relay_quiet(self)
 
@@ -315,7 +353,8 @@ class Relay:
         for error, text in _FAILURES:
             if error in errors:
                 self._deferring = error in _DEFERRED
-                self.fail(TEMPFAIL, text)
+                troubles = [connector.trouble for connector in self.connectors.values() if connector.trouble]
+                self.fail(TEMPFAIL, f"{text}: {troubles[-1]}" if troubles else text)
                 return
 
     def fail(self, status: str, error: str) -> None:

@@ -1,43 +1,42 @@
-"""One connection to a host: sockets and descriptors around the SMTP client core, task after task.
+"""One session with a host: what is said on a connection, around the SMTP client core, task after task.
 
-The order of commands is the core's (smtpd/protocol/smtp/client.py).  Here the relay's tasks become mails,
-with one more opened while a mail is under way, so that its MAIL can follow the last dot.  Log lines are
+The order of commands is the core's (smtpd/protocol/smtp/client.py), the connection is connection.py's.  Here
+the relay's tasks become mails, with one more opened while a mail is under way, so that its MAIL can follow
+the last dot; and here is decided whether there is TLS, and what it means when there is none.  Log lines are
 OpenSMTPD's.
 """
 
 import asyncio
-import errno
 import os
-import socket
 from typing import TYPE_CHECKING, cast
 
-from smtpd.mail.envelope import Envelope
-from smtpd.mail.status import OK, TEMPFAIL
-from smtpd.messages.pony_queue import MessageOpened, OpenMessage
-from smtpd.protocol.relayhost import NO_TLS, SMTPS
+from smtpd.mail.status import OK
+from smtpd.pony.tls_stream import TlsError, TlsStream
+from smtpd.protocol.relayhost import NO_TLS, OPPORTUNISTIC, SMTPS, STARTTLS
 from smtpd.protocol.smtp.client import Client
 from smtpd.protocol.smtp.client_events import (
     Closed,
     Event,
-    Mail,
     MailDone,
     RcptDone,
     Ready,
     SendContent,
     Settings,
+    StartTls,
 )
 
 from .connect import Connector
-from .content import Content
+from .connection import CONNECT_SECONDS, Connection
+from .job import Job, NextJob
 from .routing import Mx, Route, bracketed
 from .shown import shown_output
-from .task import MAX_AGAIN, Task, rcpt_of
+from .task import MAX_AGAIN
 
 if TYPE_CHECKING:
     from .mta import Mta
 
-CONNECT_SECONDS = 60.0
-"""How long a connection may take to come about."""
+HANDSHAKE_SECONDS = 60.0
+"""How long the other host may take for all of the TLS handshake, however it comes in."""
 
 LINGER_SECONDS = 1.0
 """An idle connection beside others stays this long; the last one as the limit session-keepalive says."""
@@ -45,22 +44,11 @@ LINGER_SECONDS = 1.0
 MAX_TRIES = 10
 """Mails in a row that a host takes for nobody before the session ends (OpenSMTPD)."""
 
-HIGH_WATER = 262144
-"""Bytes in the transport's buffer above which no more content is read."""
+_SCHEMES = {OPPORTUNISTIC: "smtp", STARTTLS: "smtp+tls", SMTPS: "smtps", NO_TLS: "smtp+notls"}
+_WISHES = {OPPORTUNISTIC: "opportunistic", STARTTLS: "required", SMTPS: "required", NO_TLS: "no"}
 
 
-class _Job:
-    """A task with its content: the `tag` of its mail."""
-
-    __slots__ = ("content", "left", "task")
-
-    def __init__(self, task: Task, content: Content) -> None:
-        self.task = task
-        self.content = content
-        self.left: list[Envelope] = []  # to be tried on another connection
-
-
-class MtaSession(asyncio.Protocol):
+class MtaSession:
     """A session is `ready` once it takes mail. It tells its relay, in session_over, when it is over."""
 
     def __init__(self, mta: "Mta", connector: Connector, route: Route, mx: Mx) -> None:
@@ -73,13 +61,14 @@ class MtaSession(asyncio.Protocol):
         self._connector = connector
         self._route = route
         self._mx = mx
+        self._tls = self.relay.key.tls  # as the relay wants it, NO_TLS once that came to nothing
+        self._handshaking = False
+        self._helo = ""
         self._client: Client | None = None
-        self._transport: asyncio.Transport | None = None
-        self._prepared: _Job | None = None
-        self._opening = False
-        self._sending: _Job | None = None
+        self._connection = Connection(mta.loop, self)
+        self._next = NextJob(mta, self.relay, self._takes_job, self._advance)
+        self._sending: Job | None = None
         self._has_content = False  # what is written may hold content
-        self._paused = False
         self._idle = False
         self._idle_since = 0.0
         self._resume_at = 0.0
@@ -90,24 +79,19 @@ class MtaSession(asyncio.Protocol):
         self._quitting = False
         self._stopping = False
         self._over = False
-        self._source = "-"
 
     # connection
 
     async def connect(self, helo: str) -> None:
         """Connect, and lead the session from there on. Never raises what the network is to blame for."""
         host, port = self._route.dst, self.relay.key.port
-        relay = self.relay
-        scheme = "lmtp" if relay.key.lmtp else "smtp+notls" if relay.key.tls == NO_TLS else "smtp"
+        scheme = "lmtp" if self.relay.key.lmtp else _SCHEMES[self._tls]
         address = f"{scheme}://{bracketed(host.address)}:{port}"
         self.mta.log.info(f"{self.id:016x} mta connecting address={address} host={self._mx.name}")
-        self._client = Client(self._settings(helo))
-        sock: socket.socket | None = None
+        self._helo = helo
+        self._client = Client(self._settings())
         try:
-            sock = self._socket()
-            async with asyncio.timeout(CONNECT_SECONDS):
-                await self._reach(sock, (host.address, port))
-            await self.mta.loop.create_connection(lambda: self, sock=sock)
+            await self._connection.open(self._route, port)
             return
         except TimeoutError:
             reason = "Connection timeout"
@@ -116,42 +100,20 @@ class MtaSession(asyncio.Protocol):
             reason = f"Connection failed: {os.strerror(error.errno) if error.errno else error}"
         except asyncio.CancelledError:
             reason = "Connection given up"
-        if sock is not None:
-            sock.close()
         self._failed(reason)
 
-    def _socket(self) -> socket.socket:
-        family = socket.AF_INET6 if self._route.dst.family == "inet6" else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._route.src.address:
-                sock.bind((self._route.src.address, 0))
-        except OSError:
-            sock.close()
-            raise
-        return sock
-
-    async def _reach(self, sock: socket.socket, address: tuple[str, int]) -> None:
-        """Connect; the loop's own way resolves names, in a thread, even where there is none to resolve."""
-        error = sock.connect_ex(address)
-        if error == errno.EINPROGRESS:
-            loop = self.mta.loop
-            writable = asyncio.Event()
-            loop.add_writer(sock.fileno(), writable.set)
-            try:
-                await writable.wait()
-            finally:
-                loop.remove_writer(sock.fileno())
-            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error:
-            raise OSError(error, os.strerror(error))
-
-    def _settings(self, helo: str) -> Settings:
+    def _settings(self) -> Settings:
         key = self.relay.key
-        ahead = not self.relay.limits.sessdelay_transaction
-        return Settings(helo, lmtp=key.lmtp, secure=key.tls == SMTPS, ahead=ahead)
+        user, password = self.relay.credentials or ("", "")
+        return Settings(
+            self._helo,
+            lmtp=key.lmtp,
+            tls=_WISHES[self._tls],
+            secure=self._tls == SMTPS,
+            auth_user=user,
+            auth_password=password,
+            ahead=not self.relay.limits.sessdelay_transaction,
+        )
 
     def no_helo(self) -> None:
         """There is no name for the source address."""
@@ -161,50 +123,90 @@ class MtaSession(asyncio.Protocol):
     def _failed(self, reason: str) -> None:
         """There is no connection."""
         self.mta.log.info(f"{self.id:016x} mta error reason={reason}")
+        self._connector.trouble = ""
         self._end()
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connected(self) -> None:
         """The other host accepted."""
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=HIGH_WATER)
-        name = transport.get_extra_info("sockname")
-        self._source = bracketed(name[0]) if name else "-"
         self.mta.log.info(f"{self.id:016x} mta connected")
+        if self._tls == SMTPS:
+            self._start_tls()
         self._progress()
 
-    def data_received(self, data: bytes) -> None:
+    def received(self, data: bytes) -> None:
         """Replies."""
         client = self._client
         assert client is not None
         if self.mta.log.tracing_io:
             self.mta.log.trace("io", f"{self.id:016x} read {len(data)} bytes")
         if self.mta.log.tracing_mta:
-            for line in data.decode("utf-8", "surrogateescape").splitlines():
+            for line in client.masked(data.decode("utf-8", "surrogateescape")).splitlines():
                 self.mta.log.trace("mta", f"{self.id:016x} <<< {line}")
         self._handle(client.receive(data))
         self._advance()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def lost(self, error: Exception | None) -> None:
         """It is over, by either side."""
         if self._client is not None and not self._over:
             reason = "Connection closed unexpectedly"
-            if isinstance(error, OSError) and error.errno:
+            if isinstance(error, TlsError):
+                reason = f"IO Error: {error}"
+            elif isinstance(error, OSError) and error.errno:
                 reason = f"IO Error: {os.strerror(error.errno)}"
             self._handle(self._client.lost(reason))
         self._end()
 
-    def pause_writing(self) -> None:
-        """The other host reads slowly."""
-        self._paused = True
-
-    def resume_writing(self) -> None:
-        """It has read on."""
-        self._paused = False
+    def writable(self) -> None:
+        """The other host has read on."""
         if self._sending is not None:
             self._send_content(self._sending)
             self._advance()
         else:
             self._progress()
+
+    # TLS
+
+    def _start_tls(self) -> None:
+        """The other host waits for the handshake. A certificate is checked where TLS must be, unless the
+        action says otherwise (OpenSMTPD: mta_tls_init).
+        """
+        self._handshaking = True
+        self.deadline = self.mta.loop.time() + HANDSHAKE_SECONDS
+        context = self.mta.contexts.find(self.relay.action, self.relay.key.verify)
+        self._connection.start_tls(context, self._mx.name)
+
+    def tls_started(self, stream: TlsStream) -> None:
+        """The handshake is done; with smtps the greeting comes now, else all begins anew."""
+        assert self._client is not None
+        self._handshaking = False
+        self.mta.log.info(f"{self.id:016x} mta tls ciphers={stream}")
+        if fingerprint := stream.fingerprint:
+            result = "valid" if self.relay.key.verify else "unverified"
+            self.mta.log.info(f'{self.id:016x} mta cert-check result="{result}" fingerprint="{fingerprint}"')
+        else:
+            self.mta.log.info(f'{self.id:016x} mta cert-check result="no certificate presented"')
+        if self._tls == SMTPS:
+            self._progress()
+        else:
+            self._handle(self._client.tls_started())
+            self._advance()
+
+    def tls_failed(self, reason: str) -> None:
+        """There is no TLS: where it need not be, the same host is tried without."""
+        assert self._client is not None
+        self._handshaking = False
+        if self._tls == OPPORTUNISTIC and not self._client.closed:
+            self.mta.log.info(
+                f"smtp-out: Error on session {self.id:016x}: opportunistic TLS failed, downgrading to plain: "
+                f"{reason}"
+            )
+            self._tls = NO_TLS
+            self._connection = Connection(self.mta.loop, self)
+            self.deadline = self.mta.loop.time() + CONNECT_SECONDS
+            self.mta.connect(self, self._helo)
+        else:
+            self._handle(self._client.lost(f"IO Error: {reason}"))
+            self._end()
 
     # the course
 
@@ -215,15 +217,18 @@ class MtaSession(asyncio.Protocol):
 
     def check(self, now: float) -> None:
         """Looked at now and then: is it too late for something?"""
-        if now < self.deadline or self._client is None or self._transport is None:
+        if now < self.deadline or self._client is None or not self._connection.made:
             return
-        if self._idle:
+        if self._handshaking:
+            self._connection.drop()
+            self.tls_failed("Connection timeout")
+        elif self._idle:
             if self._lingers(now):
                 return
             self._quit()
         else:
             self._handle(self._client.timed_out())
-            self._transport.abort()
+            self._connection.abort()
 
     def stop(self) -> None:
         """The daemon stops: finish the mail that is under way, begin no other."""
@@ -235,11 +240,11 @@ class MtaSession(asyncio.Protocol):
 
     def abort(self) -> None:
         """Now."""
-        if self._transport is None and self.connecting is not None:
+        if not self._connection.made and self.connecting is not None:
             self.connecting.cancel()
-        elif self._transport is not None and self._client is not None:
+        elif self._connection.made and self._client is not None:
             self._handle(self._client.lost("Connection given up"))
-            self._transport.abort()
+            self._connection.abort()
 
     def _advance(self) -> None:
         """Whatever can be done next, then one write."""
@@ -247,17 +252,18 @@ class MtaSession(asyncio.Protocol):
         if client is None or self._over:
             return
         if self.mta.loop.time() >= self._resume_at:
-            if self._prepared is not None and client.takes_mail and self._may_go_on():
-                self._send(self._prepared)
+            if self._next.job is not None and client.takes_mail and self._may_go_on():
+                self._send(self._next.take())
             if (client.idle or (client.accepted and not client.closed)) and self._may_go_on():
-                self._prepare()
-            if client.idle and not self._opening and (self._prepared is None or not self._may_go_on()):
+                self._next.ask()
+            if client.idle and not self._next.opening and (self._next.job is None or not self._may_go_on()):
                 self._wait_or_quit()
         self._write()
         if self._announce:
             # it has its first task by now: more connections are made for the others only
             self._announce = False
             self._ready = True
+            self._connector.trouble = ""
             self.relay.session_ready(self._route, self._connector)
 
     def _resume(self) -> None:
@@ -275,69 +281,26 @@ class MtaSession(asyncio.Protocol):
             and not self._stopping
         )
 
-    def _prepare(self) -> None:
-        """Have the next task's content opened."""
-        if self._prepared is not None or self._opening:
-            return
-        task = self.relay.next_task()
-        if task is None:
-            return
-        self._opening = True
-        self.relay.opening += 1
+    def _takes_job(self) -> bool:
+        return not (self._over or self._stopping or self._client is None or self._client.closed)
 
-        def opened(reply: MessageOpened | None, fd: int | None) -> None:
-            self._opening = False
-            self.relay.opening -= 1
-            content = None
-            if fd is not None:
-                try:
-                    content = Content(fd)
-                except OSError as error:
-                    self.mta.log.warn(f"message {task.msgid:08x}: {error.strerror}")
-            if self._over or self._stopping or self._client is None or self._client.closed:
-                if content is not None:
-                    content.close()
-                self.relay.put_back(task)
-                self.relay.drain()
-                self.mta.relay_quiet(self.relay)
-                return
-            if content is None:
-                self.mta.task_failed(self.relay, task, TEMPFAIL, "Could not get message fd")
-            else:
-                self._prepared = _Job(task, content)
-            self._advance()
-
-        self.mta.queue.ask(OpenMessage(task.msgid), opened)
-
-    def _send(self, job: _Job) -> None:
+    def _send(self, job: Job) -> None:
         assert self._client is not None
-        self._prepared = None
         self._idle = False
         self._tries += 1
         self.messages += 1
-        envelopes = job.task.envelopes
-        first = envelopes[0]
-        mail = Mail(
-            job.task.sender,
-            tuple([rcpt_of(envelope) for envelope in envelopes]),
-            job.content.size,
-            job.content.eightbit,
-            first.dsn_ret,
-            first.dsn_envid,
-            job,
-        )
         self.mta.stat.add("mta.task.running")
-        self._handle(self._client.send(mail))
+        self._handle(self._client.send(job.mail()))
 
-    def _send_content(self, job: _Job) -> None:
+    def _send_content(self, job: Job) -> None:
         """As much content as the transport takes."""
         client = self._client
-        assert client is not None and self._transport is not None
+        assert client is not None
         self._sending = job
         self._has_content = True
         last = False
         try:
-            while not last and not self._paused:
+            while not last and not self._connection.paused:
                 chunk, last = job.content.read()
                 self._handle(client.content(chunk, last))
                 if not last:
@@ -347,7 +310,7 @@ class MtaSession(asyncio.Protocol):
             self.mta.log.warn(f"message {job.task.msgid:08x}: {error.strerror or error}")
             self._sending = None
             self._handle(client.lost("Error reading content file"))
-            self._transport.abort()
+            self._connection.abort()
             return
         if last:
             self._sending = None
@@ -357,7 +320,7 @@ class MtaSession(asyncio.Protocol):
         if not self._may_go_on():
             if self._tries >= MAX_TRIES:
                 self.mta.log.info(f"{self.id:016x} mta host-rejects-all-mails")
-            self._give_back()
+            self._next.give_back()
             self._quit()
         elif not self._idle:
             self._idle = True
@@ -385,7 +348,7 @@ class MtaSession(asyncio.Protocol):
 
     def _write(self) -> None:
         client = self._client
-        if client is None or self._transport is None:
+        if client is None:
             return
         data = client.take_output()
         if data:
@@ -395,11 +358,11 @@ class MtaSession(asyncio.Protocol):
             if self.mta.log.tracing_io:
                 self.mta.log.trace("io", f"{self.id:016x} wrote {len(data)} bytes")
             self._has_content = self._sending is not None
-            self._transport.write(data)
+            self._connection.write(data)
             self._progress()
 
     def _progress(self) -> None:
-        if self._client is not None and not self._idle:
+        if self._client is not None and not self._idle and not self._handshaking:
             self.deadline = self.mta.loop.time() + self._client.timeout
 
     # events
@@ -412,16 +375,18 @@ class MtaSession(asyncio.Protocol):
             elif kind is MailDone:
                 self._mail_done(cast(MailDone, event))
             elif kind is SendContent:
-                self._send_content(cast(_Job, cast(SendContent, event).mail.tag))
+                self._send_content(cast(Job, cast(SendContent, event).mail.tag))
             elif kind is Ready:
                 self._announce = True
+            elif kind is StartTls:
+                self._start_tls()
             elif kind is Closed:
                 self._closed(cast(Closed, event))
         if events:
             self._progress()
 
     def _rcpt_done(self, event: RcptDone) -> None:
-        job = cast(_Job, event.mail.tag)
+        job = cast(Job, event.mail.tag)
         envelope = job.task.envelopes[event.rcpt]
         if event.result == OK:
             self._failures = 0
@@ -439,13 +404,13 @@ class MtaSession(asyncio.Protocol):
             event.result,
             event.status,
             event.esc,
-            self._source,
+            self._connection.source,
             str(self._route.dst),
             "DSN" not in self._client.extensions,
         )
 
     def _mail_done(self, event: MailDone) -> None:
-        job = cast(_Job, event.mail.tag)
+        job = cast(Job, event.mail.tag)
         job.content.close()
         if self._sending is job:
             self._sending = None
@@ -475,9 +440,10 @@ class MtaSession(asyncio.Protocol):
             )
         else:
             self.mta.log.info(f"{self.id:016x} mta error reason={event.reason}")
+        if not event.ready and self.relay.key.secure:
+            self._connector.trouble = f"{self._route.dst}: {event.reason}"
         self._write()
-        if self._transport is not None:
-            self._transport.close()
+        self._connection.close()
 
     def _end(self) -> None:
         """The connection is gone: the relay takes back what is left."""
@@ -487,13 +453,6 @@ class MtaSession(asyncio.Protocol):
         self.relay.idle.pop(self, None)
         if self._quitting:
             self.relay.quitting -= 1
-        self._give_back()
+        self._next.give_back()
         self.mta.session_over(self)
         self.relay.session_over(self._connector, self._route, self._ready)
-
-    def _give_back(self) -> None:
-        """A task that was prepared and will not be sent here."""
-        if self._prepared is not None:
-            self._prepared.content.close()
-            self.relay.put_back(self._prepared.task)
-            self._prepared = None

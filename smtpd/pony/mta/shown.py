@@ -1,11 +1,9 @@
 """What the trace shows of a session's lines: commands, but neither passwords nor a byte of content."""
 
-from smtpd.protocol.smtp.client_commands import AUTH_PASSWORD, AUTH_USER
+from smtpd.protocol.smtp.client_commands import AUTH_PASSWORD, AUTH_USER, HIDDEN
 
 MOST = 50
 """Lines of one write that are shown."""
-
-_HIDDEN = "********"
 
 
 def shown_output(data: bytes, awaiting: str, content: bool) -> list[str]:
@@ -16,6 +14,6 @@ def shown_output(data: bytes, awaiting: str, content: bool) -> list[str]:
     if content:
         return [f"[MSG] {len(data)} octets"]
     if awaiting in (AUTH_USER, AUTH_PASSWORD):
-        return [f"AUTH {_HIDDEN}"]
+        return [f"AUTH {HIDDEN}"]
     lines = data.decode("utf-8", "surrogateescape").splitlines()[:MOST]
-    return [f"AUTH {_HIDDEN}" if line.upper().startswith("AUTH ") else line for line in lines]
+    return [f"AUTH {HIDDEN}" if line.upper().startswith("AUTH ") else line for line in lines]

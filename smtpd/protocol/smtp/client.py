@@ -15,9 +15,9 @@ from collections import deque
 from typing import NamedTuple
 
 from smtpd.mail.status import OK, PERMFAIL, TEMPFAIL
+from smtpd.protocol.smtp.client_auth import Login
 from smtpd.protocol.smtp.client_commands import (
     AUTH,
-    AUTH_PASSWORD,
     AUTH_USER,
     CONTENT_TIMEOUT,
     DATA,
@@ -33,7 +33,6 @@ from smtpd.protocol.smtp.client_commands import (
     STARTTLS,
     TIMEOUTS,
     UNSAFE,
-    base64,
     mail_command,
     rcpt_command,
 )
@@ -92,6 +91,7 @@ class Client:
         self._events: list[Event] = []
         self._pipelining = False
         self._max_size = 0
+        self._login = Login(settings.auth_user, settings.auth_password)
 
     # -- what the caller asks
 
@@ -125,6 +125,10 @@ class Client:
             and self._mails[0].dot
             and not self.closed
         )
+
+    def masked(self, text: str) -> str:
+        """What the server says, fit for a log: while we log in, it may repeat what we said."""
+        return self._login.masked(text) if self._login and self.awaiting.startswith(AUTH) else text
 
     def take_output(self) -> bytes:
         """What is to be written now, in one write."""
@@ -210,6 +214,8 @@ class Client:
     # -- replies
 
     def _reply(self, reply: Reply) -> None:
+        if self._login:
+            reply = Reply(reply.code, tuple([self.masked(line) for line in reply.lines]))
         awaited = self._awaited.popleft()
         what = awaited.what
         code = reply.code
@@ -288,8 +294,8 @@ class Client:
             self._hello(HELO)  # RFC 5321 3.2
         elif what == STARTTLS and not good and self.settings.tls == "opportunistic":
             self._authenticate()
-        elif what in (AUTH, AUTH_USER) and reply.code == 334:
-            self._login(what)
+        elif what.startswith(AUTH) and reply.code == 334 and (step := self._login.next(what)):
+            self._command(*step)
         elif not good or what in (AUTH, AUTH_USER):
             self._give_up(f"{what.split()[0]} rejected: {reply.text()}")
         elif what == GREETING:
@@ -348,26 +354,15 @@ class Client:
             self._events.append(StartTls())
 
     def _authenticate(self) -> None:
-        settings = self.settings
-        if not settings.auth_user:
+        methods = self.extensions.get("AUTH", "")
+        if not self._login:
             self._become_ready()
-            return
-        methods = self.extensions.get("AUTH", "").upper().split()
-        if not self._tls:
+        elif not self._tls:
             self._give_up("Refuse to AUTH over insecure channel")
-        elif "PLAIN" in methods:
-            secret = f"\0{settings.auth_user}\0{settings.auth_password}"
-            self._command(AUTH_PASSWORD, f"AUTH PLAIN {base64(secret)}")
-        elif "LOGIN" in methods:
-            self._command(AUTH, "AUTH LOGIN")
+        elif step := self._login.first(methods):
+            self._command(*step)
         else:
             self._give_up("no supported AUTH method" if methods else "AUTH not advertised")
-
-    def _login(self, what: str) -> None:
-        if what == AUTH:
-            self._command(AUTH_USER, base64(self.settings.auth_user))
-        else:
-            self._command(AUTH_PASSWORD, base64(self.settings.auth_password))
 
     def _become_ready(self) -> None:
         self.ready = True

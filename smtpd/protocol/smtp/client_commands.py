@@ -48,6 +48,9 @@ TIMEOUTS: Final = {
 CONTENT_TIMEOUT: Final = 180.0
 """Seconds in which a block of content must go out (RFC 5321 4.5.3.2.5)."""
 
+HIDDEN: Final = "********"
+"""In place of a secret."""
+
 UNSAFE = re.compile(r"[\x00-\x1f\x7f]")
 """What would end or cut a command."""
 

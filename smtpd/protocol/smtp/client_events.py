@@ -23,6 +23,10 @@ class Settings(NamedTuple):
     pipelining: bool = True
     ahead: bool = True
 
+    def __repr__(self) -> str:
+        shown = {name: value for name, value in self._asdict().items() if not name.startswith("auth_")}
+        return f"Settings({shown})"
+
 
 class Rcpt(NamedTuple):
     """A recipient: the address without brackets; `notify` and `orcpt` as RFC 3461 4.1 and 4.2 spell them."""

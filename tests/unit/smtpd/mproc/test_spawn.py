@@ -44,10 +44,12 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SECRET", "LD_PRELOAD", "PYTHONSTARTUP", "PYTHONINSPECT", "NOTIFY_SOCKET", "HOME"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("TZ", "Europe/Berlin")
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/authorities.pem")
     monkeypatch.setenv("PYTHONPATH", f"/one{os.pathsep}{os.pathsep}/two")
     packages = os.path.dirname(os.path.dirname(os.path.dirname(spawn_module.__file__)))
     assert environment() == {
         "TZ": "Europe/Berlin",
+        "SSL_CERT_FILE": "/etc/authorities.pem",
         "PYTHONPATH": os.pathsep.join((packages, "/one", "/two")),
     }
     monkeypatch.delenv("PYTHONPATH")

@@ -15,6 +15,7 @@ from smtpd.messages.pony_queue import (
     HoldEnvelope,
     ReleaseHold,
 )
+from smtpd.pony.mta import connection as connection_module
 from smtpd.pony.mta import mta as module
 from smtpd.pony.mta import session as session_module
 from smtpd.protocol.smtp.client_commands import TIMEOUTS
@@ -231,11 +232,11 @@ def test_a_mute_host(bench: Any, make_host: Callable[..., Any], monkeypatch: pyt
 def test_a_host_that_does_not_answer_the_connection(
     bench: Any, make_host: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def never(session: object, *_: object) -> None:
+    async def never(*_: object) -> None:
         await bench.process.loop.create_future()
 
-    monkeypatch.setattr(session_module, "CONNECT_SECONDS", 0.05)
-    monkeypatch.setattr(session_module.MtaSession, "_reach", never)
+    monkeypatch.setattr(connection_module, "CONNECT_SECONDS", 0.05)
+    monkeypatch.setattr(connection_module, "_reach", never)
     bench.smart(make_host())
     bench.relay()
     (result,) = bench.wait()

@@ -66,7 +66,9 @@ class Bench:
             works_again=lambda relay: None,
         )
         self.failed: list[Any] = []
-        key: Any = SimpleNamespace(port=25, lmtp=False, tls="no", src="", backup="")
+        key: Any = SimpleNamespace(
+            port=25, lmtp=False, tls="no", src="", backup="", label="", secure=False, verify=False
+        )
         self.relay = Relay(mta, 1, key, None, self.routing.domain("x", True), MtaLimits())  # type: ignore[arg-type]
         (mx,) = self.routing.mxs([MxHost(0, "mx", ["::1"])])
         connector = Connector(self.relay, self.routing.source(""))
@@ -80,11 +82,12 @@ class Bench:
         self.session = MtaSession(mta, connector, route, mx)
         self.session._client = Client(Settings("me"))
         self.transport = Transport()
-        self.session.connection_made(self.transport)  # type: ignore[arg-type]
+        self.connection = self.session._connection
+        self.connection.connection_made(self.transport)  # type: ignore[arg-type]
 
     def hear(self, text: bytes) -> bytes:
         self.transport.written = b""
-        self.session.data_received(text)
+        self.connection.data_received(text)
         return self.transport.written
 
 
@@ -105,7 +108,7 @@ def test_it_waits_for_work(bench: Bench) -> None:
     ready(bench)
     assert bench.relay.idle == {bench.session: None}
     assert bench.relay.ready == 1
-    assert bench.session._source == "[::1]"
+    assert bench.connection.source == "[::1]"
 
 
 def test_a_task_that_comes_too_late(bench: Bench) -> None:
@@ -116,7 +119,7 @@ def test_a_task_that_comes_too_late(bench: Bench) -> None:
     ((request, then),) = bench.queue.asked
     assert request == OpenMessage(7)
     assert bench.relay.opening == 1 and not bench.relay.quiet
-    bench.session.connection_lost(None)
+    bench.connection.connection_lost(None)
     assert bench.over == [bench.session]
     bench.relay.failure = ("tempfail", "gone")
     then(None, None)
@@ -126,8 +129,8 @@ def test_a_task_that_comes_too_late(bench: Bench) -> None:
 
 def test_the_end_is_told_once(bench: Bench) -> None:
     ready(bench)
-    bench.session.connection_lost(ConnectionResetError(104, "x"))
-    bench.session.connection_lost(None)
+    bench.connection.connection_lost(ConnectionResetError(104, "x"))
+    bench.connection.connection_lost(None)
     assert bench.over == [bench.session]
     assert bench.relay.sessions == bench.relay.ready == bench.relay.nconn == 0
     assert bench.session.mta.log.lines[-1].endswith("mta error reason=IO Error: Connection reset by peer")  # type: ignore[attr-defined]
@@ -139,7 +142,7 @@ def test_an_idle_session_that_the_host_closes(bench: Bench) -> None:
     assert bench.transport.closing
     bench.session.wake()  # nothing happens any more
     assert bench.transport.written == b""
-    bench.session.connection_lost(None)
+    bench.connection.connection_lost(None)
     assert bench.relay.idle == {}
 
 
@@ -159,7 +162,7 @@ def test_stopping_when_idle(bench: Bench) -> None:
     assert bench.relay.quitting == 1
     assert bench.hear(b"221 bye\r\n") == b""
     assert bench.transport.closing
-    bench.session.connection_lost(None)
+    bench.connection.connection_lost(None)
     assert bench.relay.quitting == 0
 
 
