@@ -3,8 +3,12 @@
 import os
 from collections.abc import Iterator
 
+import kinds
 import pytest
+import tree
 from hypothesis import HealthCheck, settings
+
+from smtpd.messages.catalogue import CATALOGUE
 
 # A machine that does other work meanwhile must not fail a property for being slow; pytest bounds every test.
 # Where a run decides over a change it asks the same questions each time; elsewhere, new ones.
@@ -41,3 +45,33 @@ def umask() -> Iterator[None]:
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Long bytes are no name: they may hold a time or a pid, and several runners must agree on all names."""
     return argname if isinstance(val, bytes) and len(val) > 12 else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have noted what daemons of this run send; whoever tests at the same time notes it in the same place."""
+    if not hasattr(config, "workerinput"):
+        kinds.begin()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """After a run of all tests, or of all of the system: which kinds of message none of them has sent."""
+    edges = kinds.end()
+    whole = _is_whole(config)
+    if edges:
+        kinds.write(edges, whole=whole)
+    if whole and edges:
+        unsent = kinds.unsent(edges)
+        terminalreporter.section("messages between processes")
+        terminalreporter.line(
+            f"never sent in any test: {len(unsent)} of {len(CATALOGUE.by_number)} kinds"
+            + (f": {', '.join(unsent)}" if unsent else "")
+            + "; tools/message_map shows all"
+        )
+
+
+def _is_whole(config: pytest.Config) -> bool:
+    """Whether nothing of the system tests was left out by the one who started this run."""
+    chosen = {os.path.abspath(argument) for argument in config.args}
+    everything = {str(tree.ROOT / path) for path in ("", "tests", "tests/system")}
+    options = ("keyword", "markexpr", "lf", "stepwise", "deselect")
+    return bool(chosen & everything) and not any(config.getoption(name, None) for name in options)

@@ -17,6 +17,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import family
+import kinds
 import private_users
 import tree
 from bench_machine import free_port
@@ -63,6 +64,7 @@ class Daemon:
         self.conf_file.write_text(text)
         self.process: subprocess.Popen[bytes] | None = None
         self._seen = 0
+        self._recorders: list[kinds.Memory] = []
         self._prepare()
 
     # starting
@@ -117,6 +119,8 @@ class Daemon:
             )
             assert time.monotonic() < until, f"not ready within {seconds} s:\n{self.log_since_start()}"
             time.sleep(0.01)
+        kinds.note(self._recorders)
+        self._recorders = kinds.map_recorders(self.state / "smtpd.sock")
         return self
 
     # looking
@@ -241,6 +245,8 @@ class Daemon:
         finally:
             if self.process is not None and self.process.poll() is None:
                 self.kill9()
+            kinds.note(self._recorders)
+            self._recorders = []
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def assert_clean_log(self) -> None:
