@@ -32,6 +32,7 @@ HERE = ("198.51.100.1", "2001:db8:100::1")
 _THERE = ("198.51.100.254", "2001:db8:100::fe")
 NAME_SERVER = "192.0.2.53"
 CLOCK_SECONDS = 20
+_NODAD = 0x02  # IFA_F_NODAD: an address is there at once, not after duplicates were looked for
 
 
 def missing() -> str:
@@ -131,6 +132,11 @@ class Network:
             if address not in self._there:
                 self._there.add(address)
                 self.there.link(lambda ip, address=address: _address(ip, "add", 1, address))
+
+    def add_here(self, *addresses: str) -> None:
+        """More addresses of the daemon's machine."""
+        for address in addresses:
+            self.here.link(lambda ip, address=address: _address(ip, "add", 1, address))
 
     def blackhole(self, *addresses: str) -> None:
         """Nothing comes back from these any more."""
@@ -449,7 +455,9 @@ def _bring_up(ip: IPRoute, name: str, addresses: tuple[str, ...]) -> None:
 
 
 def _address(ip: IPRoute, order: str, index: int, address: str, length: int = 0) -> None:
-    ip.addr(order, index=index, address=address, prefixlen=length or (128 if ":" in address else 32))
+    six = ":" in address
+    options = {"flags": _NODAD} if six and order == "add" else {}
+    ip.addr(order, index=index, address=address, prefixlen=length or (128 if six else 32), **options)
 
 
 def _any(address: str) -> str:
