@@ -1,8 +1,9 @@
-"""The delivery agent: puts mail into the files of one user.
+"""The delivery agent: puts mail into the files of one user, or hands it to an LMTP server as that user.
 
 | runs as | root directory | peers | never sees |
 |---|---|---|---|
-| agent: the user who gets the mail | / | pony | other users' mail, the network, the configuration |
+| agent: the user who gets the mail | / | pony, an LMTP server | other users' mail, the configuration |
+| for mbox: the same, with the group of /var/mail for its lock files | /var/mail | pony | the network |
 | starter: root | / | parent | mail |
 
 parent starts the starter (`python -m smtpd.delivery`) by fork and exec when the first agent is wanted, and

@@ -1,23 +1,41 @@
 """One agent: serves pony's deliveries to one user until pony closes the socket.
 
-Deliveries are taken in batches, as they lie in the socket.  All of a batch are written, then each file is
-made durable (in threads, so that the waits overlap and the file system can join them), then each folder
-once, then all are answered.  While a batch waits for the disk the next one gathers.
+Deliveries are taken in batches, as they lie in the socket.  Into maildirs all of a batch are written, then
+each file is made durable (in threads, so that the waits overlap and the file system can join them), then each
+folder once; a mailbox is locked once for a batch, and one connection to an LMTP server takes all of it.  Then
+all are answered.  While a batch waits for the disk the next one gathers.
 """
 
 import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from queue import SimpleQueue
 
 from imsg import Catalogue, Channel, ChannelClosed, FrameError, MessageError
-from smtpd.delivery.maildir import Delivery, DeliveryError, Maildir, sync_folder
-from smtpd.mail.status import OK, TEMPFAIL
+from smtpd.delivery import lmtp, mbox
+from smtpd.delivery.maildir import (
+    CHUNK,
+    Delivery,
+    DeliveryError,
+    Maildir,
+    read_header,
+    sync_folder,
+)
+from smtpd.mail.status import LOOP, OK, TEMPFAIL
 from smtpd.messages import delivery
-from smtpd.messages.delivery import DeliverMaildir, MaildirDelivered
+from smtpd.messages.delivery import (
+    DeliverLmtp,
+    DeliverMaildir,
+    DeliverMbox,
+    MailDelivered,
+    MaildirDelivered,
+)
+from smtpd.protocol.delivery_headers import is_loop
+from smtpd.protocol.mbox import from_line
 
 THREADS = 8
 """Files that are made durable at the same time."""
@@ -28,12 +46,16 @@ BATCH = 64
 CATALOGUE = Catalogue((delivery,))
 
 type _Outcome = tuple[str, str]
-type _Request = tuple[int, DeliverMaildir, int]
+type _Answer = MaildirDelivered | MailDelivered
+type _Request = tuple[int, DeliverMaildir | DeliverMbox | DeliverLmtp, int]
 
 
-def serve(pony: socket.socket) -> int:
-    """Serve until the socket's other end is closed; the exit status."""
-    agent = Agent(pony)
+def serve(pony: socket.socket, mailbox: str = "", lock_gid: int = -1) -> int:
+    """Serve until the socket's other end is closed; the exit status.
+
+    `mailbox`, `lock_gid`: as in StartAgent.
+    """
+    agent = Agent(pony, mailbox, lock_gid)
     try:
         return agent.serve()
     finally:
@@ -43,7 +65,9 @@ def serve(pony: socket.socket) -> int:
 class Agent:
     """The loop around a socket."""
 
-    def __init__(self, pony: socket.socket) -> None:
+    def __init__(self, pony: socket.socket, mailbox: str = "", lock_gid: int = -1) -> None:
+        self._mailbox = mailbox
+        self._lock_gid = lock_gid
         self._channel = Channel(pony, CATALOGUE, name="pony")
         self._poll = select.poll()
         self._poll.register(pony, select.POLLIN)
@@ -68,9 +92,12 @@ class Agent:
                     return 0
                 except (FrameError, MessageError):
                     return 1
+                if not all(descriptor is not None and self._may(m) for _, m, _, descriptor in received):
+                    for descriptor in [fd for *_, fd in received + requests if fd is not None]:
+                        os.close(descriptor)
+                    return 1
                 for _, message, peerid, descriptor in received:
-                    if not isinstance(message, DeliverMaildir) or descriptor is None:
-                        return 1
+                    assert isinstance(message, DeliverMaildir | DeliverMbox | DeliverLmtp) and descriptor
                     requests.append((peerid, message, descriptor))
             if requests and not self._answer(self._deliver(requests)):
                 return 0
@@ -81,9 +108,72 @@ class Agent:
         for _ in range(self._syncers):
             self._work.put(None)
 
-    def _deliver(self, requests: list[_Request]) -> list[MaildirDelivered]:
+    def _may(self, message: object) -> bool:
+        """Is it a request for this kind of agent?"""
+        if self._mailbox:
+            return isinstance(message, DeliverMbox) and not message.path
+        return isinstance(message, DeliverMaildir | DeliverLmtp) or (
+            isinstance(message, DeliverMbox) and bool(message.path)
+        )
+
+    def _deliver(self, requests: list[_Request]) -> list[_Answer]:
         """A batch, from writing to the last fsync."""
         outcomes: dict[int, _Outcome] = {}
+        maildirs: list[tuple[int, DeliverMaildir, int]] = []
+        mboxes: dict[str, list[tuple[int, DeliverMbox, int]]] = {}
+        servers: dict[str, list[tuple[int, lmtp.Job]]] = {}
+        for peerid, message, descriptor in requests:
+            match message:
+                case DeliverMaildir():
+                    maildirs.append((peerid, message, descriptor))
+                case DeliverMbox():
+                    mboxes.setdefault(message.path, []).append((peerid, message, descriptor))
+                case DeliverLmtp():
+                    job = lmtp.Job(message.sender, message.recipient, message.headers, descriptor)
+                    if outcome := _loop(message.loop, descriptor):
+                        outcomes[peerid] = outcome
+                    else:
+                        servers.setdefault(message.destination, []).append((peerid, job))
+        self._deliver_maildirs(maildirs, outcomes)
+        for path, mails in mboxes.items():
+            self._deliver_mbox(path, mails, outcomes)
+        for destination, jobs in servers.items():
+            results = lmtp.deliver(destination, [job for _, job in jobs])
+            outcomes.update(zip((peerid for peerid, _ in jobs), results, strict=True))
+        for _, _, descriptor in requests:
+            os.close(descriptor)
+        return [_answer(message)(peerid, *outcomes[peerid]) for peerid, message, _ in requests]
+
+    def _deliver_mbox(
+        self, path: str, mails: list[tuple[int, DeliverMbox, int]], outcomes: dict[int, _Outcome]
+    ) -> None:
+        """To one file, which is locked once."""
+        now = time.localtime()
+        written: list[int] = []
+        failure: _Outcome = (OK, "")
+        gid = -1 if path else self._lock_gid
+        try:
+            with mbox.opened(path or self._mailbox, gid, strict=not path) as box:
+                for peerid, message, descriptor in mails:
+                    if outcome := _loop(message.loop, descriptor):
+                        outcomes[peerid] = outcome
+                        continue
+                    line = from_line(message.sender, now)
+                    outcome = _attempt(partial(box.append, descriptor, line, message.headers), "mbox")
+                    outcomes[peerid] = outcome
+                    if outcome[0] == OK:
+                        written.append(peerid)
+                failure = _attempt(box.sync, "mbox")
+        except DeliveryError as error:
+            failure = (error.status, str(error))
+        except OSError as error:
+            failure = (TEMPFAIL, f"mbox: {error.strerror}")
+        for peerid in [peerid for peerid, _, _ in mails if peerid not in outcomes] + written:
+            outcomes[peerid] = failure
+
+    def _deliver_maildirs(
+        self, requests: list[tuple[int, DeliverMaildir, int]], outcomes: dict[int, _Outcome]
+    ) -> None:
         written: dict[int, Delivery] = {}
         for peerid, message, descriptor in requests:
             try:
@@ -92,14 +182,11 @@ class Agent:
                 outcomes[peerid] = (error.status, str(error))
             except OSError as error:
                 outcomes[peerid] = (TEMPFAIL, f"maildir: {error.strerror}")
-            finally:
-                os.close(descriptor)
         moved = self._sync_files(written, outcomes)
         for folder, peerids in moved.items():
             outcome = _attempt(partial(sync_folder, folder))
             for peerid in peerids:
                 outcomes[peerid] = outcome
-        return [MaildirDelivered(peerid, *outcomes[peerid]) for peerid, _, _ in requests]
 
     def _write(self, message: DeliverMaildir, descriptor: int) -> Delivery:
         maildir = self._maildirs.get(message.path)
@@ -138,7 +225,7 @@ class Agent:
             peerid, item = work
             self._done.put((peerid, _attempt(item.finish)))
 
-    def _answer(self, answers: list[MaildirDelivered]) -> bool:
+    def _answer(self, answers: list[_Answer]) -> bool:
         """Send all; False when nobody listens any more."""
         try:
             for answer in answers:
@@ -150,9 +237,23 @@ class Agent:
         return True
 
 
-def _attempt(step: Callable[[], None]) -> _Outcome:
+def _attempt(step: Callable[[], None], method: str = "maildir") -> _Outcome:
     try:
         step()
     except OSError as error:
-        return TEMPFAIL, f"maildir: {error.strerror}"
+        return TEMPFAIL, f"{method}: {error.strerror}"
     return OK, ""
+
+
+def _loop(loop: str, descriptor: int) -> _Outcome | None:
+    """Why a mail that was here before is not delivered; None for others."""
+    try:
+        if loop and is_loop(read_header(descriptor, os.pread(descriptor, CHUNK, 0)), loop):
+            return LOOP, "Loop detected"
+    except OSError as error:
+        return TEMPFAIL, f"Error reading body: {error.strerror}"
+    return None
+
+
+def _answer(message: object) -> type[_Answer]:
+    return MaildirDelivered if isinstance(message, DeliverMaildir) else MailDelivered

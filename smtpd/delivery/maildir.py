@@ -71,7 +71,7 @@ class Maildir:
         if not os.path.isabs(self.path):
             raise DeliveryError(PERMFAIL, "maildir: not an absolute path")
         head = os.pread(fd, CHUNK, 0)
-        header = _header(fd, head) if loop or junk else b""
+        header = read_header(fd, head) if loop or junk else b""
         if loop and is_loop(header, loop):
             raise DeliveryError(LOOP, "Loop detected")
         path = self._subfolder(extension)
@@ -143,8 +143,8 @@ def _create(path: str, tmp: str) -> int:
         return os.open(tmp, flags, 0o600)
 
 
-def _header(fd: int, head: bytes) -> bytes:
-    """The header of the message; as much of it as HEADER_MAX allows."""
+def read_header(fd: int, head: bytes) -> bytes:
+    """The header of the message that begins with `head`; as much of it as HEADER_MAX allows. OSError."""
     while len(header := header_of(head)) == len(head) < HEADER_MAX:
         more = os.pread(fd, CHUNK, len(head))
         if not more:

@@ -10,6 +10,7 @@ import resource
 import select
 import signal
 import socket
+import time
 import traceback
 from typing import NoReturn
 
@@ -39,7 +40,10 @@ def main(fd: int) -> int:
     os.umask(0o077)
     privileges.no_new_privs()
     if os.geteuid() == 0:  # all that forking users' agents, and ending them, takes
-        privileges.keep_capabilities(privileges.CAP_SETUID, privileges.CAP_SETGID, privileges.CAP_KILL)
+        privileges.keep_capabilities(
+            privileges.CAP_SETUID, privileges.CAP_SETGID, privileges.CAP_KILL, privileges.CAP_SYS_CHROOT
+        )
+    time.localtime()  # reads the time zone, which a changed root hides
     gc.collect()
     gc.freeze()  # a collection in an agent must not copy the pages that all share
     return Starter(socket.socket(fileno=fd)).serve()
@@ -105,8 +109,12 @@ class Starter:
             for pidfd in self._agents:
                 os.close(pidfd)
             setproctitle.setproctitle(f"smtpd: delivery ({request.username})")
-            become(request.uid, request.gid, request.directory)
-            status = agent.serve(socket.socket(fileno=descriptor))
+            if request.mailbox and request.uid != -1:
+                mailbox = become_mailbox(request.uid, request.gid, request.mailbox, request.lock_gid)
+                status = agent.serve(socket.socket(fileno=descriptor), mailbox, request.lock_gid)
+            else:
+                become(request.uid, request.gid, request.directory)
+                status = agent.serve(socket.socket(fileno=descriptor), request.mailbox)
         except BaseException:
             traceback.print_exc()
         finally:
@@ -122,11 +130,7 @@ class Starter:
 
 def become(uid: int, gid: int, directory: str) -> None:
     """Be the user for good (a uid of -1: stay who we are), in its home if there is one."""
-    os.umask(0o077)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < _FILES <= hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, hard))
+    _limits()
     if uid != -1:
         if uid == 0:
             raise PermissionError("no agent runs as root")
@@ -137,3 +141,28 @@ def become(uid: int, gid: int, directory: str) -> None:
         os.chdir(directory)
     except OSError:
         os.chdir("/")
+
+
+def become_mailbox(uid: int, gid: int, mailbox: str, lock_gid: int) -> str:
+    """Be the user for good, locked into the folder of the mailbox; the mailbox's path there.
+
+    The group that may make lock files is the saved one: it is taken on for that only. It could write to other
+    users' mailboxes as well, if these have that group and let it; hence nothing else can be asked of such an
+    agent. Root's has no capability left: it is the owner of root's mailbox and nothing more.
+    """
+    _limits()
+    folder, name = os.path.split(mailbox)
+    privileges.enter(folder)
+    privileges.become(uid, gid, lock_gid)
+    privileges.keep_capabilities()
+    privileges.no_new_privs()
+    privileges.undumpable()
+    return f"/{name}"
+
+
+def _limits() -> None:
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < _FILES <= hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, hard))

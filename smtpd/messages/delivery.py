@@ -42,6 +42,46 @@ class DeliverMaildir(NamedTuple):
     evpid: Id64 = 0
 
 
+@message(0x0F03, DELIVERY, PONY)
+class MailDelivered(NamedTuple):
+    """Reply to DeliverMbox and DeliverLmtp, as MaildirDelivered."""
+
+    reqid: U32
+    status: str
+    error: str
+
+
+@message(0x0F04, PONY, DELIVERY, reply=MailDelivered, descriptor=True)
+class DeliverMbox(NamedTuple):
+    """Append a message to a file of mails. The descriptor is the content, open for reading.
+
+    `path`: "" for the user's mailbox, whose place the agent knows; else a file that the user named. `sender`:
+    for the line before the mail, "" for a bounce. `headers`, `loop`: as in DeliverMaildir.
+    """
+
+    path: str
+    sender: str
+    headers: bytes
+    loop: str
+    evpid: Id64 = 0
+
+
+@message(0x0F05, PONY, DELIVERY, reply=MailDelivered, descriptor=True)
+class DeliverLmtp(NamedTuple):
+    """Hand a message to an LMTP server. The descriptor is the content, open for reading.
+
+    `destination`: a socket's absolute path, or HOST:PORT. `sender`, `recipient`: what stands in MAIL FROM and
+    RCPT TO. `headers`, `loop`: as in DeliverMaildir.
+    """
+
+    destination: str
+    sender: str
+    recipient: str
+    headers: bytes
+    loop: str
+    evpid: Id64 = 0
+
+
 # parent and the starter of agents
 
 
@@ -50,6 +90,8 @@ class StartAgent(NamedTuple):
     """Fork, become the user (unless uid is -1), serve the socket that comes along.
 
     `agent`: a number for StopAgent and AgentExited. `directory`: the home, where the agent stands.
+    `mailbox`: the path of the user's mailbox, for an agent that writes to that and to nothing else;
+    `lock_gid`: the group that may make lock files beside it, -1 where the user may.
     """
 
     agent: U32
@@ -57,6 +99,8 @@ class StartAgent(NamedTuple):
     uid: I64
     gid: I64
     directory: str
+    mailbox: str = ""
+    lock_gid: I64 = -1
 
 
 @message(0x0F12, PARENT, DELIVERY)

@@ -40,7 +40,8 @@ class AgentOpened(NamedTuple):
 class OpenAgent(NamedTuple):
     """Start a delivery agent (smtpd/delivery) for a user. uid 0 is refused.
 
-    `evpid`: of the envelope it is first wanted for.
+    `evpid`: of the envelope it is first wanted for. `mbox`: an agent for the user's mailbox alone, who and
+    where is what the system says of the name; root has one too.
     """
 
     username: str
@@ -48,6 +49,7 @@ class OpenAgent(NamedTuple):
     gid: I64
     directory: str
     evpid: Id64 = 0
+    mbox: bool = False
 
 
 @message(0x0284, PARENT, PONY, descriptor="optional")

@@ -15,6 +15,7 @@ _CAPABILITY_VERSION = 0x20080522
 CAP_KILL = 5
 CAP_SETGID = 6
 CAP_SETUID = 7
+CAP_SYS_CHROOT = 18
 
 # Looked up at import: after the chroot no library can be found any more.
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -58,14 +59,16 @@ def enter(root: str) -> None:
     os.chdir("/")
 
 
-def become(uid: int, gid: int) -> None:
+def become(uid: int, gid: int, saved_gid: int = -1) -> None:
     """Switch to a user for good, without supplementary groups.
+
+    `saved_gid`: a group that can be taken on and off again (setegid); -1 for none.
 
     Raises RuntimeError when the old rights could be had back: a system on which the switch does not hold is
     none to run a mail daemon on.
     """
     os.setgroups([])
-    os.setresgid(gid, gid, gid)
+    os.setresgid(gid, gid, gid if saved_gid == -1 else saved_gid)
     os.setresuid(uid, uid, uid)
     if uid != 0:
         try:

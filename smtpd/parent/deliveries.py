@@ -5,6 +5,7 @@ neither the mail nor what a command says.
 """
 
 import asyncio
+import grp
 import os
 import pwd
 import signal
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from smtpd.config.model import LocalAction
 from smtpd.mail.status import OK, PERMFAIL, TEMPFAIL
-from smtpd.messages.delivery import AgentExited
+from smtpd.messages.delivery import AgentExited, StartAgent
 from smtpd.messages.links import PONY
 from smtpd.messages.parent_pony import (
     AgentOpened,
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
 
 COMMAND_SECONDS = 330.0
 """After this a command ends even if pony does not ask for it; pony asks after 300 s."""
+
+MAIL_FOLDER = "/var/mail"
+MAIL_GROUP = "mail"
+"""Who may write to MAIL_FOLDER (Debian policy 11.6)."""
+
+MAILBOX_ALONE = "mbox"
+"""A mailbox's name in its home, when the daemon serves its caller alone."""
 
 _KILL_SECONDS = 5.0
 _NO_ID = 0xFFFFFFFF
@@ -60,9 +68,14 @@ class Deliveries:
         """A socket to a new agent of the user, or why not."""
         number = self._number()
         try:
-            runner = self._runner("", message.username, message.uid, message.gid, message.directory)
+            runner = self._runner(
+                "", message.username, message.uid, message.gid, message.directory, message.mbox
+            )
             uid, gid = (-1, -1) if runner.uid is None or runner.gid is None else (runner.uid, runner.gid)
-            fd = self._starter.start(number, message.username, uid, gid, runner.directory)
+            mailbox, lock_gid = self._mailbox(message.username, runner) if message.mbox else ("", -1)
+            fd = self._starter.start(
+                StartAgent(number, message.username, uid, gid, runner.directory, mailbox, lock_gid)
+            )
         except Refused as error:
             return AgentOpened(reqid, 0, PERMFAIL, str(error))
         except OSError as error:
@@ -123,8 +136,23 @@ class Deliveries:
         self._last = self._last % 0xFFFFFFFF + 1
         return self._last
 
-    def _runner(self, user: str, username: str, uid: int, gid: int, directory: str) -> Runner:
-        """As whom, and where. `user`: the action's own user, who takes the place of the mail's."""
+    def _mailbox(self, name: str, runner: Runner) -> tuple[str, int]:
+        """Where the mailbox is, and the group that may make lock files there."""
+        if name in ("", ".", "..") or "/" in name or "\0" in name:
+            raise Refused(f"no mailbox has such a name: {name}")
+        if runner.uid is None:
+            return os.path.join(runner.directory, MAILBOX_ALONE), -1
+        try:
+            gid = grp.getgrnam(MAIL_GROUP).gr_gid
+        except KeyError:
+            gid = -1
+        return os.path.join(MAIL_FOLDER, name), gid
+
+    def _runner(
+        self, user: str, username: str, uid: int, gid: int, directory: str, mbox: bool = False
+    ) -> Runner:
+        """As whom, and where. `user`: the action's own user, who takes the place of the mail's. `mbox`: for
+        the system's mailbox of that name, whose owner the system knows; root has one as well."""
         if not self._process.places.separated:
             if uid != os.geteuid():
                 raise Refused(f"not started as root: cannot deliver to {username}")
@@ -138,6 +166,12 @@ class Deliveries:
             except KeyError:
                 raise Refused(f"delivery user '{user}' does not exist") from None
             uid, gid, directory = found.pw_uid, found.pw_gid, found.pw_dir
+        if mbox:
+            try:
+                found = pwd.getpwnam(username)
+            except (KeyError, ValueError):
+                raise Refused(f"unknown name: {username}") from None
+            return Runner(found.pw_uid, found.pw_gid, found.pw_dir)
         if not 0 < uid < _NO_ID or not 0 <= gid < _NO_ID:
             raise Refused(f"MDA not allowed to deliver to: {username}")
         return Runner(uid, gid, directory)

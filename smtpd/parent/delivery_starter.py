@@ -47,7 +47,7 @@ class Starter:
         """Is there a starter?"""
         return self._peer is not None
 
-    def start(self, agent: int, username: str, uid: int, gid: int, directory: str) -> int:
+    def start(self, request: StartAgent) -> int:
         """A socket to a new agent; OSError when no process can be had."""
         if self._peer is None:
             self._peer = self._spawn()
@@ -55,8 +55,8 @@ class Starter:
             self._idle.cancel()
             self._idle = None
         ours, theirs = socketpair()
-        self._peer.send(StartAgent(agent, username, uid, gid, directory), theirs.detach())
-        self._agents.add(agent)
+        self._peer.send(request, theirs.detach())
+        self._agents.add(request.agent)
         return ours.detach()
 
     def stop(self, agent: int) -> None:

@@ -19,7 +19,7 @@ from smtpd import __version__
 from smtpd.config.dump import dump
 from smtpd.config.errors import ConfigErrors
 from smtpd.config.machine import Machine
-from smtpd.config.model import Config
+from smtpd.config.model import Config, LocalAction
 from smtpd.config.parse import parse_file, parse_text
 from smtpd.messages import links
 from smtpd.mproc.log import SUBSYSTEMS, Log
@@ -27,6 +27,7 @@ from smtpd.mproc.loop import new_loop
 from smtpd.spool import layout
 
 from . import sockets, unserved
+from .deliveries import MAILBOX_ALONE
 from .interfaces import following
 from .places import FIRST_CONFIGURATION, Places, PlacesError, find_configuration, find_places
 
@@ -161,7 +162,7 @@ def _start(
     if not places.separated:
         if os.geteuid() == 0:
             log.warn("all processes run as root: this is for trying out only")
-        log.info(f"mail for NAME@localhost lands in {places.homes}/NAME/Maildir")
+        log.info(f"mail for NAME@localhost lands in {places.homes}/NAME/{_box(config)}")
     process = Process(
         new_loop(),
         log,
@@ -174,6 +175,13 @@ def _start(
     )
     process.paused = frozenset(options.paused)
     return process.serve()
+
+
+def _box(config: Config) -> str:
+    """What a home has mail in."""
+    methods = {action.method for action in config.actions.values() if isinstance(action, LocalAction)}
+    boxes = {"mbox": MAILBOX_ALONE, "maildir": "Maildir"}
+    return " or ".join(name for method, name in boxes.items() if method in methods) or "Maildir"
 
 
 def _make_places(places: Places) -> None:

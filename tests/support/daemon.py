@@ -4,6 +4,7 @@ Three ways: alone (as whoever runs the tests), privileged (root, with users that
 in a mount namespace) and unprivileged (as somebody without rights, when root runs the tests).
 """
 
+import grp
 import os
 import shutil
 import signal
@@ -57,6 +58,8 @@ class Daemon:
         self.mode = mode
         self.state = self.folder / "state"
         self.port = free_port()
+        self.mailboxes = self.folder / "mail"
+        """/var/mail of a daemon that has users of its own."""
         self.log_file = self.folder / "log"
         self.conf_file = self.folder / "smtpd.conf"
         self.arguments = arguments
@@ -77,6 +80,9 @@ class Daemon:
         os.chown(home, USER_ID, USER_ID)
         alice = private_users.User("alice", USER_ID, home)
         private_users.write(self.folder, (alice, *private_users.DAEMON_USERS))
+        self.mailboxes.mkdir()
+        os.chown(self.mailboxes, 0, grp.getgrnam("mail").gr_gid)
+        self.mailboxes.chmod(0o2775)
         if self.mode == "unprivileged":
             self.state.mkdir()
             os.chown(self.state, USER_ID, USER_ID)
@@ -90,6 +96,7 @@ class Daemon:
         script = ["set -e"]
         for name in ("passwd", "group"):
             script.append(f"mount --bind {self.folder / name} /etc/{name}")
+        script.append(f"mount --bind {self.mailboxes} /var/mail")
         if self.mode == "unprivileged":
             script += make_reachable(self.folder / "stash")
             python = ["setpriv", f"--reuid={USER_ID}", f"--regid={USER_ID}", "--clear-groups", *python]

@@ -17,7 +17,13 @@ from imsg import Channel, Recorder
 from imsg.message import Kind
 from smtpd.mail.status import OK, TEMPFAIL
 from smtpd.messages.catalogue import CATALOGUE
-from smtpd.messages.delivery import DeliverMaildir, MaildirDelivered
+from smtpd.messages.delivery import (
+    DeliverLmtp,
+    DeliverMaildir,
+    DeliverMbox,
+    MailDelivered,
+    MaildirDelivered,
+)
 from smtpd.messages.links import DELIVERY
 from smtpd.messages.parent_pony import AgentOpened, KillDelivery, OpenAgent
 from smtpd.mproc.log import Log
@@ -34,16 +40,28 @@ STUCK_SECONDS = 300.0
 
 LOST = "the delivery agent was lost"
 
+MAILDIR = "maildir"
+MBOX = "mbox"
+LMTP = "lmtp"
+"""What an agent is for: those of a user do not wait for each other, and the one for mbox has other rights."""
+
 type Then = Callable[[str, str], None]  # (status, error), as MaildirDelivered has them
+type Request = DeliverMaildir | DeliverMbox | DeliverLmtp
 type Opened = Callable[["Agent | None", str, str], None]  # (agent, or None with status and error)
+
+
+type _Key = tuple[UserInfo, str]
 
 
 class Agent:
     """One agent. `in_flight`: places taken, by deliveries it has not answered or that will be handed over."""
 
-    def __init__(self, agents: "Agents", user: UserInfo, delivery: int, fd: int) -> None:
+    def __init__(
+        self, agents: "Agents", user: UserInfo, delivery: int, fd: int, method: str = MAILDIR
+    ) -> None:
         self.loop = agents.loop
         self.user = user
+        self.method = method
         self.delivery = delivery
         self.in_flight = 0
         self.closed = False
@@ -72,10 +90,10 @@ class Agent:
         if not self.in_flight and not self.closed:
             self._agents.make_room()
 
-    def deliver(self, request: DeliverMaildir, fd: int, then: Then) -> None:
+    def deliver(self, request: Request, fd: int, then: Then) -> None:
         """Hand a delivery over, with the content; `then` is called once, after the place is free."""
 
-        def answered(answer: MaildirDelivered | None) -> None:
+        def answered(answer: MaildirDelivered | MailDelivered | None) -> None:
             self.in_flight -= 1
             self._last = self.loop.time()
             if answer is None:
@@ -143,9 +161,9 @@ class Agents:
         self.recorder = recorder
         self._parent = parent
         self._most = max(most, 1)
-        self._agents: dict[UserInfo, Agent] = {}  # in the order of use
-        self._opening: dict[UserInfo, list[Opened]] = {}
-        self._wanted: dict[UserInfo, list[Opened]] = {}  # no room yet
+        self._agents: dict[_Key, Agent] = {}  # in the order of use
+        self._opening: dict[_Key, list[Opened]] = {}
+        self._wanted: dict[_Key, list[Opened]] = {}  # no room yet
 
     @property
     def number(self) -> int:
@@ -157,28 +175,30 @@ class Agents:
         """Deliveries that all agents have."""
         return sum(agent.in_flight for agent in self._agents.values())
 
-    def find(self, user: UserInfo) -> Agent | None:
+    def find(self, user: UserInfo, method: str = MAILDIR) -> Agent | None:
         """The user's agent if it is there."""
-        agent = self._agents.get(user)
+        key = (user, method)
+        agent = self._agents.get(key)
         if agent is not None:
             # the last in the dict is the last used
-            del self._agents[user]
-            self._agents[user] = agent
+            del self._agents[key]
+            self._agents[key] = agent
         return agent
 
-    def open(self, user: UserInfo, then: Opened, evpid: int = 0) -> None:
+    def open(self, user: UserInfo, then: Opened, evpid: int = 0, method: str = MAILDIR) -> None:
         """Have an agent for the user; `then` is called once, maybe much later when there are too many.
 
         `evpid`: the envelope it is for, if that is known.
         """
+        key = (user, method)
         for waiting in (self._opening, self._wanted):
-            if user in waiting:
-                waiting[user].append(then)
+            if key in waiting:
+                waiting[key].append(then)
                 return
         if self.number >= self._most and not self._make_room():
-            self._wanted[user] = [then]
+            self._wanted[key] = [then]
         else:
-            self._open(user, [then], evpid)
+            self._open(key, [then], evpid)
 
     def exited(self, delivery: int, status: int) -> bool:
         """parent says that a process ended; False when it was no agent that is still there."""
@@ -196,8 +216,9 @@ class Agents:
 
     def gone(self, agent: Agent) -> None:
         """An agent closed: somebody may be waiting for the room."""
-        if self._agents.get(agent.user) is agent:
-            del self._agents[agent.user]
+        key = (agent.user, agent.method)
+        if self._agents.get(key) is agent:
+            del self._agents[key]
         self._open_wanted()
 
     def close(self) -> None:
@@ -220,20 +241,21 @@ class Agents:
 
     def _open_wanted(self) -> None:
         while self._wanted and self.number < self._most:
-            user = next(iter(self._wanted))
-            self._open(user, self._wanted.pop(user))
+            key = next(iter(self._wanted))
+            self._open(key, self._wanted.pop(key))
 
-    def _open(self, user: UserInfo, waiting: list[Opened], evpid: int = 0) -> None:
-        self._opening[user] = waiting
+    def _open(self, key: "_Key", waiting: list[Opened], evpid: int = 0) -> None:
+        self._opening[key] = waiting
+        user, method = key
 
         def opened(reply: AgentOpened | None, fd: int | None) -> None:
-            callers = self._opening.pop(user)
+            callers = self._opening.pop(key)
             agent = None
             status, error = TEMPFAIL, "parent is gone"
             if reply is not None:
                 status, error = reply.status, reply.error
                 if status == OK and fd is not None:
-                    agent = self._agents[user] = Agent(self, user, reply.delivery, fd)
+                    agent = self._agents[key] = Agent(self, user, reply.delivery, fd, method)
                 elif fd is not None:
                     os.close(fd)
             for caller in callers:
@@ -241,4 +263,4 @@ class Agents:
             if agent is None:
                 self._open_wanted()
 
-        self._parent().ask(OpenAgent(*user, evpid), opened)
+        self._parent().ask(OpenAgent(*user, evpid, method == MBOX), opened)

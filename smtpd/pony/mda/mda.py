@@ -25,7 +25,6 @@ from smtpd.mail.status import (
     STATUS_TEMPFAIL,
     TEMPFAIL,
 )
-from smtpd.messages.delivery import DeliverMaildir
 from smtpd.messages.links import LOOKUP, PARENT, QUEUE
 from smtpd.messages.parent_pony import (
     CommandOpened,
@@ -50,10 +49,11 @@ from smtpd.mproc.dispatch import handles
 from smtpd.mproc.peer import Peer
 from smtpd.mproc.process import Process
 from smtpd.protocol.delivery_headers import delivery_headers, header_of, is_loop
-from smtpd.protocol.mda_variables import FormatError, FormatValues, expand_format
+from smtpd.protocol.mda_variables import FormatError
 
-from .agents import Agent, Agents
+from .agents import MBOX, Agent, Agents
 from .command import CHUNK, Command
+from .requests import method_of, request_for
 from .user import MdaUser, UserInfo, UserKey
 
 LINGER_SECONDS = 5.0
@@ -85,6 +85,7 @@ class Mda:
         self._stat = process.stat
         self._config = process.config
         self._limits = process.config.mda
+        self._delimiter = process.config.smtp.sub_addr_delim
         self._agents = Agents(
             process.loop,
             process.log,
@@ -237,7 +238,8 @@ class Mda:
         """Begin what may be begun for a user."""
         while user.queue and not self._stopping:
             action = self._action(user.queue[0])
-            if action is None or user.queue[0].mda_exec or action.method != "maildir":
+            method = method_of(action, user.queue[0])
+            if action is None or not method:
                 if user.commands >= self._limits.max_user_session:
                     return
                 if self._commands >= self._limits.max_session:
@@ -246,7 +248,7 @@ class Mda:
                         self._waiting.append(user)
                     return
                 self._run_command(user, self._take(user))
-            elif not self._deliver_maildir(user, action):
+            elif not self._deliver(user, action, method):
                 return
 
     def _take(self, user: MdaUser) -> Envelope:
@@ -279,35 +281,32 @@ class Mda:
 
         self._process.peer(QUEUE).ask(OpenMessage(msgid_of(envelope.evpid)), opened)
 
-    # maildirs
+    # agents
 
-    def _deliver_maildir(self, user: MdaUser, action: LocalAction) -> bool:
+    def _deliver(self, user: MdaUser, action: LocalAction, method: str) -> bool:
         """Begin one, if the user's agent is there and has a place."""
         assert user.runner is not None and user.info is not None
-        agent = self._agents.find(user.runner)
+        # a mailbox is its owner's, whoever the action says delivers
+        runner = user.info if method == MBOX else user.runner
+        agent = self._agents.find(runner, method)
         if agent is None:
             if not user.waiting:
                 user.waiting = True
                 self._agents.open(
-                    user.runner, lambda *opened: self._agent_opened(user, *opened), user.queue[0].evpid
+                    runner,
+                    lambda *opened: self._agent_opened(user, method, *opened),
+                    user.queue[0].evpid,
+                    method,
                 )
             return False
         if agent.full:
             return False
         envelope = self._take(user)
         try:
-            path = self._maildir(action, user.info, user.runner, envelope)
+            request = request_for(action, method, user.info, user.runner, envelope, self._delimiter)
         except FormatError as error:
             self._done(user, envelope, PERMFAIL, str(error), f"Error ({error})")
             return True
-        request = DeliverMaildir(
-            path,
-            envelope.mda_subaddress,
-            action.junk,
-            delivery_headers(envelope.sender, envelope.rcpt),
-            str(envelope.dest),
-            envelope.evpid,
-        )
         agent.reserve()
 
         def opened(fd: int | None) -> None:
@@ -330,26 +329,16 @@ class Mda:
         self._open_message(envelope, opened)
         return True
 
-    def _agent_opened(self, user: MdaUser, agent: Agent | None, status: str, error: str) -> None:
+    def _agent_opened(self, user: MdaUser, method: str, agent: Agent | None, status: str, error: str) -> None:
         user.waiting = False
         if agent is not None:
             self._drain(user)
             return
         while user.queue:
-            action = self._action(user.queue[0])
-            if action is None or user.queue[0].mda_exec or action.method != "maildir":
+            if method_of(self._action(user.queue[0]), user.queue[0]) != method:
                 break
             self._done(user, self._take(user), status, error, f"Error ({error})")
         self._drain(user)
-
-    def _maildir(self, action: LocalAction, info: UserInfo, runner: UserInfo, envelope: Envelope) -> str:
-        path = action.argument
-        if not path:
-            return f"{runner.directory}/Maildir"
-        if "%" not in path and not path.startswith("~/"):
-            return path
-        values = FormatValues(envelope.sender, envelope.rcpt, envelope.dest, info.username, info.directory)
-        return expand_format(path, values, self._config.smtp.sub_addr_delim)
 
     # commands
 
@@ -359,7 +348,7 @@ class Mda:
         action = self._action(envelope)
         if action is None or not (envelope.mda_exec or action.method == "mda"):
             method = action.method if action is not None else "delivery"
-            error = f"{method} is not available"
+            error = f"{method} {'with a wrapper ' if action and action.wrapper else ''}is not available"
             self._loop.call_soon(self._command_done, user, envelope, TEMPFAIL, error, f"Error ({error})")
             return
         self._open_message(envelope, lambda fd: self._command_message(user, envelope, fd))

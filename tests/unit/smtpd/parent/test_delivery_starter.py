@@ -14,7 +14,7 @@ import pytest
 from imsg import Channel
 from imsg.message import Kind
 from smtpd.delivery.starter import CATALOGUE
-from smtpd.messages.delivery import AgentExited, DeliverMaildir
+from smtpd.messages.delivery import AgentExited, DeliverMaildir, StartAgent
 from smtpd.mproc.log import Log
 from smtpd.parent import delivery_starter
 from smtpd.parent.delivery_starter import Starter
@@ -73,8 +73,8 @@ def deliver(owner: Owner, fd: int, path: Path) -> Channel:
 def test_life_of_a_starter(owner: Owner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery_starter, "IDLE_SECONDS", 0.05)
     assert not owner.starter.running
-    one = deliver(owner, owner.starter.start(1, "ann", -1, -1, str(tmp_path)), tmp_path / "m")
-    two = deliver(owner, owner.starter.start(2, "bob", -1, -1, str(tmp_path)), tmp_path / "m")
+    one = deliver(owner, owner.starter.start(StartAgent(1, "ann", -1, -1, str(tmp_path))), tmp_path / "m")
+    two = deliver(owner, owner.starter.start(StartAgent(2, "bob", -1, -1, str(tmp_path))), tmp_path / "m")
     one.close()
     owner.run_until(lambda: owner.exits == [(1, 0)])
     owner.starter.stop(2)
@@ -83,7 +83,7 @@ def test_life_of_a_starter(owner: Owner, tmp_path: Path, monkeypatch: pytest.Mon
     owner.run_until(lambda: not owner.starter.running)
     two.close()
     # and again
-    three = deliver(owner, owner.starter.start(3, "ann", -1, -1, str(tmp_path)), tmp_path / "m")
+    three = deliver(owner, owner.starter.start(StartAgent(3, "ann", -1, -1, str(tmp_path))), tmp_path / "m")
     assert owner.starter.running
     owner.starter.stop(99)
     three.close()
@@ -91,11 +91,11 @@ def test_life_of_a_starter(owner: Owner, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_killed_starter_is_replaced_and_its_agents_go_on(owner: Owner, tmp_path: Path) -> None:
-    one = owner.starter.start(1, "ann", -1, -1, str(tmp_path))
+    one = owner.starter.start(StartAgent(1, "ann", -1, -1, str(tmp_path)))
     first = deliver(owner, one, tmp_path / "m")
     os.kill(owner.starter.pid, signal.SIGKILL)
     owner.run_until(lambda: not owner.starter.running)
-    second = deliver(owner, owner.starter.start(2, "ann", -1, -1, str(tmp_path)), tmp_path / "m")
+    second = deliver(owner, owner.starter.start(StartAgent(2, "ann", -1, -1, str(tmp_path))), tmp_path / "m")
     owner.starter.stop(1)  # nobody knows it any more
     again = deliver(owner, os.dup(first.fileno()), tmp_path / "m")
     for channel in (first, again, second):
@@ -104,7 +104,7 @@ def test_a_killed_starter_is_replaced_and_its_agents_go_on(owner: Owner, tmp_pat
 
 
 def test_nonsense_from_the_starter(owner: Owner, tmp_path: Path) -> None:
-    fd = owner.starter.start(1, "ann", -1, -1, str(tmp_path))
+    fd = owner.starter.start(StartAgent(1, "ann", -1, -1, str(tmp_path)))
     peer = owner.starter._peer
     assert peer is not None
     owner.starter.violation(peer, "nonsense")

@@ -72,7 +72,12 @@ class Bench:
 
     def open_agent(self, request: OpenAgent) -> tuple[AgentOpened, int]:
         ours, theirs = socket.socketpair()
-        self.threads.append(threading.Thread(target=serve, args=(theirs,)))
+        mailbox = ""
+        if request.mbox:
+            folder = self.home / request.username
+            folder.mkdir(exist_ok=True)
+            mailbox = f"{folder}/mbox"
+        self.threads.append(threading.Thread(target=serve, args=(theirs, mailbox)))
         self.threads[-1].start()
         return AgentOpened(1, 1000 + len(self.threads), "ok", ""), ours.detach()
 
@@ -117,6 +122,8 @@ CONFIG = Config(
         "vmail": LocalAction(name="vmail", method="maildir", userbase="virtual", user="vmail"),
         "command": LocalAction(name="command", method="mda", argument="cat"),
         "mbox": LocalAction(name="mbox", method="mbox"),
+        "wrapped": LocalAction(name="wrapped", method="mbox", wrapper="w"),
+        "lmtp": LocalAction(name="lmtp", method="lmtp", argument="/nothing/here"),
         "out": RelayAction(name="out"),
     },
     generation=7,
@@ -225,8 +232,34 @@ def test_no_such_action(bench: Bench, dispatcher: str) -> None:
 
 
 def test_a_method_that_is_not_there(bench: Bench) -> None:
-    evpid = bench.deliver("mbox")
-    assert bench.result() == DeliveryTempfail(evpid, "mbox is not available", 4, 30)
+    evpid = bench.deliver("wrapped")
+    assert bench.result() == DeliveryTempfail(evpid, "mbox with a wrapper is not available", 4, 30)
+
+
+def test_mailbox(bench: Bench) -> None:
+    evpids = [bench.deliver("mbox"), bench.deliver("mbox")]
+    bench.process.run_until(lambda: len(bench.results()) == 2)
+    assert sorted(bench.results()) == [DeliveryOk(evpid, False) for evpid in evpids]
+    content = (bench.home / "ann" / "mbox").read_bytes()
+    assert content.count(b"\nDelivered-To: ann+tag@example.org\nSubject: hi\n\nbody\n\n") == 2
+    assert content.startswith(b"From some@sender.example ")
+
+
+def test_a_named_file(bench: Bench) -> None:
+    (bench.home / "ann").mkdir()
+    named = f"/usr/libexec/smtpd/mail.mboxfile -f %{{mbox.from}} {bench.home}/ann/saved"
+    evpid = bench.deliver("mbox", mda_exec=named)
+    assert bench.result() == DeliveryOk(evpid, False)
+    assert b"\nSubject: hi\n\nbody\n\n" in (bench.home / "ann" / "saved").read_bytes()
+    bench.contents[(bench.evpid >> 32) + 1] = b"Delivered-To: ann@example.org\n\n"
+    evpid = bench.deliver("mbox", mda_exec=named)
+    assert bench.result() == DeliveryLoop(evpid)
+
+
+def test_lmtp(bench: Bench) -> None:
+    evpid = bench.deliver("lmtp")
+    result = bench.result()
+    assert result == DeliveryTempfail(evpid, "lmtp: No such file or directory", 4, 30)
 
 
 def test_no_content(bench: Bench) -> None:
