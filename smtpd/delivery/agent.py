@@ -93,8 +93,10 @@ class Agent:
                 except (FrameError, MessageError):
                     return 1
                 if not all(descriptor is not None and self._may(m) for _, m, _, descriptor in received):
-                    for descriptor in [fd for *_, fd in received + requests if fd is not None]:
-                        os.close(descriptor)
+                    held = [fd for *_, fd in received] + [fd for *_, fd in requests]
+                    for fd in held:
+                        if fd is not None:
+                            os.close(fd)
                     return 1
                 for _, message, peerid, descriptor in received:
                     assert isinstance(message, DeliverMaildir | DeliverMbox | DeliverLmtp) and descriptor
@@ -148,7 +150,7 @@ class Agent:
         self, path: str, mails: list[tuple[int, DeliverMbox, int]], outcomes: dict[int, _Outcome]
     ) -> None:
         """To one file, which is locked once."""
-        now = time.localtime()
+        now = time.asctime()
         written: list[int] = []
         failure: _Outcome = (OK, "")
         gid = -1 if path else self._lock_gid

@@ -4,17 +4,15 @@ Lines of a mail that begin so get a ">" before them, wherever they are: some rea
 even without an empty line before it. Pure functions; content has LF-ended lines.
 """
 
-import time
-
 _SEPARATOR = b"\nFrom "
 _QUOTED = b"\n>From "
 MAILER_DAEMON = "MAILER-DAEMON"
 
 
-def from_line(sender: str, when: time.struct_time) -> bytes:
-    """The line before a mail. `sender`: "" for a bounce; `when`: local time."""
+def from_line(sender: str, when: str) -> bytes:
+    """The line before a mail. `sender`: "" for a bounce; `when`: local time as asctime(3) writes it."""
     shown = "".join(c if c > " " and c != "\x7f" else "?" for c in sender) or MAILER_DAEMON
-    return f"From {shown} {time.asctime(when)}\n".encode("utf-8", "surrogateescape")
+    return f"From {shown} {when}\n".encode("utf-8", "surrogateescape")
 
 
 class Quoting:
