@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import programs
-from bench_machine import free_port
+from bench_machine import free_port, greets
 from daemon import Daemon, mail
 from opensmtpd import OpenSMTPD
 from sink import Sink
@@ -428,6 +428,7 @@ class Pair:
         """Both, without a mail."""
         self.theirs.program.start()
         self.ours.program.start()
+        assert greets(self.ours.port)  # as the other was asked too: both have had this session
         return self
 
     def both(self, *words: str | Id) -> tuple[Said, Said]:
