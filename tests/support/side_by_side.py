@@ -32,6 +32,7 @@ DIFFERENCES = {
     "bounce sessions": "OpenSMTPD submits its bounces over SMTP to itself, and counts these sessions",
     "lingering": "how long what is not used any more is kept, and counted, is each program's own business",
     "references": "pointers that OpenSMTPD's C holds to a thing; ours are those of what uses it",
+    "hold queues": "OpenSMTPD counts on what removals have emptied",
     "loads": "OpenSMTPD loads an envelope again to show it",
     "zero": "OpenSMTPD prints a counter once it was used; some of ours are there from the start",
     "why": "we say why it was not done, OpenSMTPD only that it was not",
@@ -47,8 +48,7 @@ DIFFERENCES = {
     "method": "a password is hashed with the best that crypt(3) has; there with sha512crypt",
     "offline message": "without a daemon OpenSMTPD shows all envelopes when those of a message are asked for",
     "ids": "an id is hex digits; OpenSMTPD takes signs and 0x as strtoull(3) does",
-    "own commands": "commands that OpenSMTPD does not have",
-    "order": "OpenSMTPD lists relays in the order of their addresses in memory",
+    "own commands": "there are commands that OpenSMTPD does not have",
 }
 """What differs on purpose: a name that the tests use, and the reason."""
 

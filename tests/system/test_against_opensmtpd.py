@@ -5,14 +5,20 @@ What may differ is said by name: `side_by_side.DIFFERENCES` has the reason.
 
 import re
 import time
+from pathlib import Path
 
 import pytest
-from side_by_side import LOCAL, SEEDS, SIX, STEPS, Id, Pair, Row, differs
+from side_by_side import DIFFERENCES, LOCAL, SEEDS, SIX, STEPS, Id, Pair, Row, differs
 
 HELD = Id("c3@silent.test", "x@silent.test")
 INFLIGHT = Id("c1@silent.test", "x@silent.test")
 FAILED = Id("d1@silent.test", "x@later.test")
 MANY = Id("f1@silent.test", "x@silent.test")
+
+
+def test_every_difference_of_the_list_is_met_by_a_test() -> None:
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_against_opensmtpd*.py"))
+    assert [name for name in DIFFERENCES if f'"{name}"' not in tests] == []
 
 
 def keys(pair: Pair) -> list[tuple[str, str]]:

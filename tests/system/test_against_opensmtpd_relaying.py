@@ -8,6 +8,7 @@ import re
 
 from side_by_side import LATER, Pair, Said, differs
 
+# Compared is what a state has in both: not the count of "references", nor spans of time ("lingering").
 SPAN = r"(-|(\d+d)?(\d+h)?(\d+m)?(\d+s)?)"
 HOST = re.compile(rf"(?P<address>\S+) (?P<name>\S+) refcount=\d+ nconn=(?P<nconn>\d+) lastconn={SPAN}")
 RELAY = re.compile(
