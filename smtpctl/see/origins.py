@@ -32,7 +32,9 @@ class Origins:
             request = message.request.fields
             if request is not None:
                 self._remember(self._sessions, fields.msgid, request.session)
-        elif "envelope" in names:
+        elif "envelope" in names and hasattr(
+            fields.envelope, "sender"
+        ):  # scheduler's have ids and times alone
             self._learn_envelope(fields.envelope, getattr(fields, "session", 0))
 
     def _learn_envelope(self, envelope: Any, session: int) -> None:

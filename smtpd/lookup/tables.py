@@ -27,6 +27,11 @@ from .expansion import UserInfo
 from .rules import TableTempfail
 from .users import CallerUsers
 
+HIDDEN = "********"
+"""In place of a password."""
+
+_SECRET = frozenset({"credentials", "auth"})
+
 type OpenProgram = Callable[[str], Awaitable[socket.socket]]
 """A connected socket to a new program of the table of that name; OSError when there is none."""
 
@@ -158,17 +163,26 @@ class TableSet:
         found = table.find(service, key)
         if self._log.tracing_lookup:
             answer = "none" if found is None else "found" if found[1] is None else f'"{found[1]}"'
-            self._log.trace("lookup", f'"{key}" as {service} in table {table.name}: {answer}')
+            self._trace(table.name, service, key, answer)
         return found
 
     def _told[T](self, table: str, service: str, key: str, answer: T | TemporaryFailure, words: str) -> T:
         """The answer, told to the trace. A failure is told in the log: mail waits because of it."""
         if isinstance(answer, TemporaryFailure):
-            self._log.warn(f"{key[:80]!r} as {service} in table {table}: {answer.reason}")
+            shown = HIDDEN if service == "auth" else repr(key[:80])
+            self._log.warn(f"{shown} as {service} in table {table}: {answer.reason}")
             raise TableTempfail(answer.reason)
         if self._log.tracing_lookup:
-            self._log.trace("lookup", f'"{key}" as {service} in table {table}: {words}')
+            self._trace(table, service, key, words)
         return answer
+
+    def _trace(self, table: str, service: str, key: str, answer: str) -> None:
+        """Passwords stay out: the value of credentials, and all of what auth asks."""
+        if service in _SECRET and answer not in ("none", "found"):
+            answer = HIDDEN
+        if service == "auth":
+            key = HIDDEN
+        self._log.trace("lookup", f'"{key}" as {service} in table {table}: {answer}')
 
 
 _SERVICES = {

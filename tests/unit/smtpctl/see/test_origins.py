@@ -5,6 +5,7 @@ from traffic import Traffic
 
 from smtpctl.see.flow import join
 from smtpctl.see.origins import Origins
+from smtpd.messages.queue_scheduler import EnvelopeRetry, EnvelopeTimes
 
 MSGID, SESSION = 0xCB4DE24F, 0xCA5D4878260E45A8
 
@@ -35,6 +36,14 @@ def test_what_is_not_known() -> None:
 def test_the_empty_sender() -> None:
     origins = learned(sender="")
     assert origins.sender(MSGID) == "<>" and " from <>, session" in origins.mail(MSGID)
+
+
+def test_what_scheduler_knows_of_an_envelope_is_no_envelope() -> None:
+    origins, traffic = Origins(), Traffic()
+    retry = EnvelopeRetry(EnvelopeTimes(MSGID << 32 | 1, "mta", 1, 2, 3, 4, 5))
+    for message in join(traffic.pass_("queue", "scheduler", retry)):
+        origins.learn(message)
+    assert origins.sender(MSGID) == ""
 
 
 @pytest.mark.parametrize("most", [1, 2])

@@ -189,6 +189,19 @@ def test_fetch(tables: TableSet, run: Run) -> None:
     assert [run(tables.fetch("net", "source")) for _ in range(3)] == ["10.0.0.0/8", "local", "10.0.0.0/8"]
 
 
+def test_passwords_are_not_in_the_trace(tables: TableSet, run: Run, lines: list[str]) -> None:
+    tables._log.set_trace("lookup", True)
+    assert run(tables.value("people", "credentials", "alice")) == "1000:100:/home/alice"
+    assert run(tables.value("people", "credentials", "nobody")) is None
+    assert run(tables.match("list", "auth", "joe:geheim")) is False
+    with pytest.raises(TableTempfail):
+        run(tables.match("program", "auth", "joe:geheim"))
+    text = "\n".join(lines)
+    assert '"alice" as credentials in table people: ********' in text
+    assert '"nobody" as credentials in table people: none' in text
+    assert "1000" not in text and "geheim" not in text
+
+
 def test_trace(tables: TableSet, run: Run, lines: list[str]) -> None:
     run(tables.match("net", "netaddr", "10.1.1.1"))
     assert lines == []

@@ -9,7 +9,7 @@ from smtpd.config.model import Config, LocalAction, RelayAction
 from smtpd.lookup.rules import TableTempfail
 from smtpd.lookup.values import Values
 from smtpd.messages.catalogue import CATALOGUE
-from smtpd.messages.pony_lookup import FindInTable, FoundInTable
+from smtpd.messages.pony_lookup import CredentialsFound, FindCredentials, FindInTable, FoundInTable
 from smtpd.mproc.log import Log
 
 Run = Callable[[Any], Any]
@@ -30,6 +30,7 @@ class Tables:
         if key == "down":
             raise TableTempfail(table)
         values = {"known": f"{service} in {table}", "empty": "", "long": "x" * 5000, "wide": "ü" * 2049}
+        values |= {"joe": "geheim", "both": "joe:ge:heim", "half": "joe:", "nul": "joe:ge\0heim"}
         return values.get(key)
 
     async def fetch(self, table: str, service: str) -> str | None:
@@ -76,3 +77,35 @@ def test_answers(
     ask: Callable[[str, str, str], Any], table: str, service: str, key: str, expected: tuple[str, str]
 ) -> None:
     assert ask(table, service, key) == expected
+
+
+@pytest.mark.parametrize(
+    ("table", "label", "expected"),
+    [
+        ("secrets", "joe", ("ok", "joe", "geheim")),
+        ("secrets", "both", ("ok", "joe", "ge:heim")),
+        ("secrets", "nobody", ("none", "", "")),
+        ("secrets", "down", ("tempfail", "", "")),
+        ("secrets", "half", ("tempfail", "", "")),
+        ("secrets", "empty", ("tempfail", "", "")),
+        ("secrets", "long", ("tempfail", "", "")),
+        ("secrets", "nul", ("tempfail", "", "")),
+        ("hosts", "joe", ("tempfail", "", "")),  # no action logs in with what is there
+        ("aliases", "joe", ("tempfail", "", "")),
+        ("", "joe", ("tempfail", "", "")),
+    ],
+)
+def test_credentials(
+    run: Run, monkeypatch: pytest.MonkeyPatch, table: str, label: str, expected: tuple[str, str, str]
+) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(Log, "warn", lambda _log, text: lines.append(text))
+    values = Values(CONFIG, Log("lookup"), Tables())  # type: ignore[arg-type]
+    reply = run(values.find_credentials(NOBODY, 7, FindCredentials(1, table, label)))
+    assert reply == CredentialsFound(7, *expected)
+    assert bool(lines) == (expected[0] != "ok")
+    assert "heim" not in "".join(lines) and "xxx" not in "".join(lines)
+
+
+def test_secrets_are_for_logging_in_only(ask: Callable[[str, str, str], tuple[str, str]]) -> None:
+    assert ask("secrets", "relayhost", "joe") == ("tempfail", "")
