@@ -87,6 +87,10 @@ def _messages(
     invocation: Invocation, options: Mapping[str, str], handlers: bool
 ) -> tuple[list[Message], int]:
     """All messages there are, and how many sightings were lost."""
+
+    def too_many(number: int) -> None:
+        invocation.output.complain(f"only the last messages are looked at: {number} came before them")
+
     path = options.get("read")
     if path is None:
         return join(on_tape(recorders(invocation.client)), handlers=handlers), 0
@@ -95,7 +99,7 @@ def _messages(
             if file.peek(2)[:2] == b"\x1f\x8b":
                 return join(CrashFile(path).sightings(), handlers=handlers), 0
             reader = CaptureReader(file)
-            return join(reader, handlers=handlers), reader.info.lost
+            return join(reader, handlers=handlers, too_many=too_many), reader.info.lost
     except OSError as error:
         raise BadFilter(f"{path}: {error.strerror}") from None
     except (CaptureError, CrashError) as error:

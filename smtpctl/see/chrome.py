@@ -128,4 +128,5 @@ def _arguments(message: Message) -> dict[str, Any]:
     kind, fields = message.kind, message.fields
     shown: dict[str, Any] = {} if kind is None or fields is None else plain_fields(kind, fields)
     simple = {name: value for name, value in shown.items() if value and not isinstance(value, dict)}
+    message.forget()
     return simple | {"from": message.sender, "peerid": message.peerid}

@@ -4,7 +4,8 @@ A message belongs to what its fields name, and a request and its reply belong to
 what its session said before there was a mail.
 """
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from smtpd.mail.ids import format_evpid, format_msgid, msgid_of
@@ -15,6 +16,9 @@ from .seen import Seen
 
 COLUMNS = (CLIENT, CONTROL, DELIVERY, PARENT, LOOKUP, PONY, QUEUE, SCHEDULER)
 """The order in which processes are drawn: who talks much stands close."""
+
+MOST = 1_200_000
+"""Messages kept of a file, the last ones: half a gigabyte of memory."""
 
 
 class NoFlow(ValueError):
@@ -45,13 +49,26 @@ def column_of(name: str) -> tuple[int, str]:
     return (COLUMNS.index(base) if base in COLUMNS else len(COLUMNS), name)
 
 
-def join(sightings: Iterable[Seen], *, handlers: bool = False) -> list[Message]:
-    """All messages, in the order in which they were sent."""
+def join(
+    sightings: Iterable[Seen], *, handlers: bool = False, too_many: Callable[[int], None] | None = None
+) -> list[Message]:
+    """The last MOST messages, in the order in which they were sent.
+
+    `too_many`: is called with the number of those before them, if there are any.
+    """
+    number = 0
     joiner = Joiner()
     joiner.handlers = handlers
-    found = [message for seen in sightings if (message := joiner.feed(seen)) is not None]
-    found.sort(key=lambda message: message.time)
-    return found
+    found: deque[Message] = deque(maxlen=MOST)
+    for seen in sightings:
+        message = joiner.feed(seen)
+        if message is not None:
+            message.forget()  # of many, few are looked at
+            found.append(message)
+            number += 1
+    if number > len(found) and too_many is not None:
+        too_many(number - len(found))
+    return sorted(found, key=lambda message: message.time)
 
 
 def flow_of(messages: list[Message], wanted: str) -> Flow:

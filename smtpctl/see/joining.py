@@ -8,6 +8,7 @@ seen on one side only, and complete there.
 
 import sys
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 from imsg import MessageError
@@ -35,7 +36,7 @@ class Message:
 
     __slots__ = (
         "_fields",
-        "descriptor",
+        "_flags",
         "handled",
         "length",
         "number",
@@ -47,7 +48,6 @@ class Message:
         "reply",
         "request",
         "sender",
-        "seen",
         "sent",
         "shown",
     )
@@ -59,16 +59,32 @@ class Message:
         self.length = seen.length
         self.peerid = seen.peerid
         self.pid = seen.pid
-        self.seen = seen
         self.payload = seen.payload
-        self.descriptor = bool(seen.flags & DESCRIPTOR)
+        self._flags = seen.flags
         self.sent: int | None = seen.time if seen.flags & OUT else None
         self.received: int | None = None if seen.flags & OUT else seen.time
         self.request: Message | None = None
         self.reply: Message | None = None
-        self.handled: list[tuple[int, int]] = []
+        self.handled: Sequence[tuple[int, int]] = ()
         self.shown = False
         self._fields: Any = _UNREAD
+
+    @property
+    def descriptor(self) -> bool:
+        """Whether a descriptor rode along."""
+        return bool(self._flags & DESCRIPTOR)
+
+    @property
+    def seen(self) -> Seen:
+        """The sighting that completed it."""
+        ends = (self.sender, self.receiver) if self._flags & OUT else (self.receiver, self.sender)
+        when = self.sent if self._flags & OUT else self.received
+        header = (self._flags, self.number, self.length, self.peerid, self.pid)
+        return Seen(when or 0, *ends, *header, self.payload)
+
+    def forget(self) -> None:
+        """Give the memory of the decoded fields back; they are decoded again when they are asked for."""
+        self._fields = _UNREAD
 
     @property
     def kind(self) -> Kind | None:
@@ -196,10 +212,10 @@ class Joiner:
             while waiting:
                 message = waiting.popleft()
                 if message.end <= seen.time:
-                    message.handled.append(ran)
+                    message.handled = (*message.handled, ran)
                     return
         elif (request := self._open.get((seen.other, seen.owner, seen.peerid))) is not None:
-            request.handled.append(ran)
+            request.handled = (*request.handled, ran)
 
 
 def _bound(waiting: dict[Any, Any]) -> None:

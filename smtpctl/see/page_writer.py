@@ -161,6 +161,9 @@ def _mails(messages: list[Message]) -> tuple[list[tuple[_Mail, str]], array[int]
         if not ids.msgids:
             for session in ids.sessions:
                 of_session.setdefault(session, []).append(index)
+        for each in (message, message.request, message.reply):
+            if each is not None:
+                each.forget()
     return [(mail, origins.sender(mail.number)) for mail in mails.values()], mail_of
 
 

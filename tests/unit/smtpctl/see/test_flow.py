@@ -3,6 +3,7 @@
 import pytest
 from traffic import MESSAGES_OF_A_MAIL, PIDS, START, Traffic
 
+from smtpctl.see import flow as module
 from smtpctl.see.flow import Flow, NoFlow, column_of, everything, flow_of, join, mails_in
 from smtpctl.see.joining import Message
 
@@ -57,3 +58,12 @@ def test_columns(messages: list[Message]) -> None:
     names = ["zebra", "scheduler", "pony2", "pony", "client"]
     assert sorted(names, key=column_of) == ["client", "pony", "pony2", "scheduler", "zebra"]
     assert everything(messages).begin == START and Flow("", []).begin == 0
+
+
+def test_of_more_messages_than_there_is_room_for_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = join(Traffic().mail(0xCB4DE24F, 7))
+    monkeypatch.setattr(module, "MOST", 10)
+    before: list[int] = []
+    last = join(Traffic().mail(0xCB4DE24F, 7), too_many=before.append)
+    assert [message.name for message in last] == [message.name for message in whole[-10:]]
+    assert before == [MESSAGES_OF_A_MAIL - 10]

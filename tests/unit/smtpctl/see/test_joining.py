@@ -84,7 +84,7 @@ def test_handlers_run_in_the_order_of_messages() -> None:
         mark = Seen(time, "queue", "pony", HANDLED, ASK, 0, 0, 0, took.to_bytes(8, "little"))
         assert joiner.feed(mark) is None
     assert first and second
-    assert (first.handled, second.handled) == ([(20, 5)], [(30, 6)])
+    assert (first.handled, second.handled) == (((20, 5),), ((30, 6),))
     later = Seen(40, "queue", "pony", HANDLED, ASK, 1, 2, 0, (7).to_bytes(8, "little"))
     assert joiner.feed(later) is None and joiner.feed(later._replace(payload=b"?")) is None
 
@@ -102,3 +102,12 @@ def test_a_whole_mail() -> None:
     assert messages[0].time == START
     assert sum(message.request is not None for message in messages) == 11
     assert all(message.handled for message in messages if message.receiver != "delivery")
+
+
+def test_a_message_gives_its_sighting_back() -> None:
+    for seen in Traffic().mail(0xCB4DE24F, 7):
+        message = Message(seen)
+        assert message.seen == seen
+        fields = message.fields
+        message.forget()
+        assert message.fields == fields
