@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,10 @@ from bench_daemons import Ours, private_machine
 from bench_load import Load, Postfix, Sink
 from bench_machine import BenchError, adopt_orphans, end_all, take_away, wait_for
 from family import below
+
+from imsg import Channel, Recorder
+from smtpd.messages.catalogue import CATALOGUE
+from smtpd.messages.pony_queue import CreateMessage
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -64,6 +69,13 @@ class Bed:
         spent = processor_seconds(self.daemon.program.pid) - before
         return Round(messages / seconds, spent / messages)
 
+    def frames(self) -> int:
+        """How many frames all processes have sent and received in all."""
+        command = [*self.daemon.control(), "--json", "show", "recorder", "--counts"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        return sum(row["count_in"] + row["count_out"] for row in rows)
+
     def stop(self) -> None:
         self.daemon.stop()
         self.sink.stop()
@@ -95,7 +107,7 @@ def watching(bed: Bed, number: int, *, slow: bool) -> Iterator[list[subprocess.P
     finally:
         for each in started:
             each.send_signal(signal.SIGCONT)
-            each.send_signal(signal.SIGINT)
+            each.terminate()  # an interrupt would be ignored where this runs in a shell's background
             each.communicate(timeout=120)
 
 
@@ -119,8 +131,37 @@ def capturing(bed: Bed) -> Iterator[None]:
     try:
         yield
     finally:
-        started.send_signal(signal.SIGINT)
+        started.terminate()
         started.wait(120)
+
+
+def recorder_seconds(rounds: int = 40, messages: int = 4000) -> float:
+    """Processor time that the recorders at both ends add to a message between them: median of pairs.
+
+    The rounds of whole mails say the same with more noise than there is to measure.
+    """
+    added = []
+    for number in range(rounds):
+        order = (None, Recorder()) if number % 2 == 0 else (Recorder(), None)
+        spent = {recorder is not None: _pass(recorder, messages) for recorder in order}
+        added.append(spent[True] - spent[False])
+    return statistics.median(added) / messages
+
+
+def _pass(recorder: Recorder | None, messages: int) -> float:
+    """Seconds of processor time for so many messages between two ends in this process."""
+    ours, theirs = socket.socketpair()
+    sending = Channel(ours, CATALOGUE, name="queue", recorder=recorder)
+    receiving = Channel(theirs, CATALOGUE, name="pony", recorder=recorder)
+    began = time.process_time()
+    for session in range(messages):
+        sending.put(CreateMessage(session))
+        sending.flush()
+        receiving.receive()
+    spent = time.process_time() - began
+    sending.close()
+    receiving.close()
+    return spent
 
 
 class Line(NamedTuple):
@@ -174,6 +215,19 @@ def measure(options: argparse.Namespace, work: Path) -> Iterator[Line]:
 
     try:
         bed.drive(max(200, messages // 4))
+        frames, mails = bed.frames(), bed.sent
+        alone = [bed.drive(messages) for _ in range(5)]
+        ends = (bed.frames() - frames) / (bed.sent - mails)
+        mail = statistics.median(each.processor for each in alone)
+        cost = recorder_seconds() * ends / 2
+        yield Line(
+            f"flight recorder, {ends:.0f} frames a mail",
+            0.02,
+            cost / mail,
+            cost / (mail - cost),
+            statistics.median(each.rate for each in alone),
+            mail * 1000,
+        )
         yield compare("nobody looks, twice: the noise", 0, options.rounds, plain, plain)
         bare = Bed(WithoutRecorder, work / "without", options.sessions)
         try:

@@ -111,7 +111,7 @@ def in_colour(options: Mapping[str, str]) -> bool:
 def give_way() -> None:
     """Run when others want the processor less: whoever looks must not slow what is looked at.
 
-    Not SCHED_IDLE: on a busy machine an interrupt would not be heard for many seconds.
+    Not SCHED_IDLE: on a busy machine it would hardly run, and miss most.
     """
     with contextlib.suppress(OSError, AttributeError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))

@@ -24,8 +24,18 @@ class Looking:
         until: bytes = ALL_WATCHED.encode(),
     ) -> None:
         """`until`: it is on when it has said so on standard error."""
+        # In the background of a shell interrupts are ignored, and whoever is started there inherits that.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "smtpctl", "--state", str(daemon.state), *words],
+            [
+                "env",
+                "--default-signal=INT",
+                sys.executable,
+                "-m",
+                "smtpctl",
+                "--state",
+                str(daemon.state),
+                *words,
+            ],
             cwd=tree.ROOT,
             stdin=subprocess.DEVNULL,
             stdout=stdout,

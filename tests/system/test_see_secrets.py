@@ -8,13 +8,13 @@ import gzip
 import os
 import re
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from certificates import Authority
 from daemon import Daemon
 from looking import Looking
-from sink import Sink
+from tls_sink import TlsSink
 
 from smtpctl.client import Client
 from smtpctl.see.watching import recorders
@@ -22,11 +22,13 @@ from smtpctl.see.watching import recorders
 CONF = """\
 srs key "secret-srs-key"
 table creds { "user" = "secret-password" }
+table logins { "there" = "joe:secret-relaying" }
+ca "test" cert "${ca}"
 pki mail.test cert "${cert}"
 pki mail.test key "${key}"
 listen on 127.0.0.1 port ${port} tls pki mail.test auth-optional <creds>
 action "local" maildir
-action "relay" relay host smtp://127.0.0.1:${sink} srs
+action "relay" relay host smtp+tls://there@127.0.0.1:${sink} auth <logins> ca "test" srs
 match from any for local action "local"
 match from any for domain "relay.test" action "relay"
 """
@@ -35,22 +37,15 @@ KNOWN = b"client.test"
 """No secret, and in everything."""
 
 
-def key_and_cert(folder: Path) -> tuple[Path, Path]:
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=mail.test".split()
-    subprocess.run([*command, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
-    key.chmod(0o600)
-    return key, cert
-
-
 def secrets(key: Path) -> list[bytes]:
     """What must not be seen, in every form that it has on its way."""
     lines = [line for line in key.read_bytes().splitlines() if not line.startswith(b"-")]
     der = base64.b64decode(b"".join(lines))
-    login = base64.b64encode(b"\0user\0secret-password")
-    alone = base64.b64encode(b"secret-password").rstrip(b"=")
-    middle = [der[at : at + 24] for at in range(64, len(der) - 24, 64)]
-    return [b"secret-", login, alone, *lines[1:-1], *middle]
+    found = [b"secret-", *lines, *(der[at : at + 24] for at in range(0, len(der) - 24, 12))]
+    passwords = b"\0user\0secret-password", b"secret-password", b"\0joe\0secret-relaying", b"secret-relaying"
+    for text in passwords:
+        found.append(base64.b64encode(text).rstrip(b"="))
+    return found
 
 
 def assert_without(name: str, data: bytes, unwanted: list[bytes], *, known: bool = True) -> None:
@@ -75,12 +70,13 @@ def memories(daemon: Daemon) -> Iterator[tuple[str, bytes]]:
 
 
 def test_no_output_shows_a_secret(
-    daemon: Callable[..., Daemon], sink: Callable[..., Sink], tmp_path: Path
+    daemon: Callable[..., Daemon], tls_sink: Callable[..., TlsSink], tmp_path: Path
 ) -> None:
-    key, cert = key_and_cert(tmp_path)
-    relayed = sink()
-    one = daemon(CONF, key=key, cert=cert, sink=relayed.port)
-    unwanted = secrets(key)
+    authority = Authority(tmp_path / "authority")
+    pair = authority.sign("mail.test")
+    relayed = tls_sink(authority.sign("127.0.0.1").server(), users={"joe": "secret-relaying"})
+    one = daemon(CONF, key=pair.key, cert=pair.cert, ca=authority.cert, sink=relayed.port)
+    unwanted = secrets(pair.key)
     one.ctl("log", "verbose")
     one.ctl("trace", "all")
     one.ctl("profile", "all")
@@ -99,6 +95,7 @@ def test_no_output_shows_a_secret(
         client.sendmail("ann@client.test", ["you@localhost", "far@relay.test"], CONTENT)
     (mail,) = one.mails("you")
     assert b"secret-body" in mail and b"secret-body" in relayed.wait(1)[0].content
+    assert relayed.logins == [("joe", "secret-relaying")]
     one.wait_empty()
     one.ctl("show", "status")
     msgid = re.findall(r"message msgid=([0-9a-f]{8})", one.log())[0]
