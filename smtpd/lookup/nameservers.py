@@ -7,12 +7,12 @@ import io
 import os
 import time
 from collections.abc import Callable
-from ipaddress import ip_address
 from pathlib import Path
 
 import dns.asyncresolver
 import dns.exception
 import dns.flags
+import dns.inet
 import dns.resolver
 
 RESOLV_CONF = Path("/etc/resolv.conf")
@@ -30,6 +30,9 @@ NEGATIVE_MAX = 900.0
 
 LIFETIME = 20.0
 """Seconds until a question has failed, unless the file's `timeout` and `attempts` say less."""
+
+TIMEOUT_MAX = 30.0
+"""Seconds of `options timeout` at most, as resolv.conf(5); at least one."""
 
 _SIZE_MAX = 65_536
 _EDNS_PAYLOAD = 1232
@@ -105,6 +108,7 @@ class Nameservers:
             # the search list is no list of names; the servers are what counts
             made.search = []
         made.nameservers = servers or ["127.0.0.1"]
+        made.timeout = min(max(made.timeout, 1.0), TIMEOUT_MAX)
         made.use_edns(0, dns.flags.DO, _EDNS_PAYLOAD)
         self._order = [str(one) for one in made.nameservers]
         self._resolver = made
@@ -129,11 +133,7 @@ class Nameservers:
 
 
 def _ok(server: str) -> bool:
-    try:
-        ip_address(server.partition("%")[0])
-    except ValueError:
-        return False
-    return True
+    return dns.inet.is_address(server)
 
 
 def _lifetime(lines: list[list[str]], resolver: dns.asyncresolver.Resolver) -> float:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import network
 import pytest
 from daemon import body_of
-from network import BROKEN, HERE, Network, NetworkDaemon
+from network import BROKEN, Network, NetworkDaemon
 from sink import Sink
 
 CONF = """\
@@ -72,7 +72,11 @@ tarpit A 192.0.2.43
 brisk A 192.0.2.44
 dot A 192.0.2.45
 loop MX 10 mx.here
-loop MX 20 mx2.best
+middle MX 10 mx.middle
+middle MX 20 mx.here
+middle MX 30 mx2.middle
+mx.middle A 192.0.2.66
+mx2.middle A 192.0.2.67
 backup MX 10 mx.backup
 backup MX 20 mx.here
 mx.backup A 192.0.2.61
@@ -262,13 +266,27 @@ def test_a_long_answer_comes_by_tcp(world: World) -> None:
     sink.wait(1)
 
 
-def test_a_domain_whose_best_mx_is_ourselves(world: World) -> None:
+def test_a_loop_ends_in_a_bounce(world: World) -> None:
+    """The domain's only MX is this daemon, and its rules send the mail there."""
     one = world.daemon
     one.send("loop@localhost", "y@loop.test")
-    failed(one, "loop.test", "PermFail", "Loop detected")
-    (bounce,) = one.mails("loop")
-    assert b"Status: 5.4.6" in bounce
-    assert f"address=smtp://{HERE[0]}" not in one.log()
+    (bounce,) = one.mails("loop", seconds=40)
+    assert b"5.4.6" in bounce and b"Loop detected" in bounce
+    gone(one, "loop.test")
+
+
+def test_mail_goes_to_no_mx_that_is_worse_than_ourselves(world: World) -> None:
+    world.net.add("192.0.2.66")
+    worse = world.net.sink("192.0.2.67")
+    one = world.daemon
+    one.send("x@source.test", "y@middle.test")
+    wait_queued(one, "middle.test", "Network error on destination MXs")
+    assert worse.connections == 0
+    better = world.net.sink("192.0.2.66")
+    (route,) = [line for line in one.ctl("show", "routes").splitlines() if "192.0.2.66" in line]
+    one.ctl("resume", "route", route.partition(".")[0])
+    better.wait(1)
+    gone(one, "middle.test")
 
 
 def test_a_backup_sends_to_better_ones_only_and_at_once_when_they_are_back(world: World) -> None:

@@ -15,7 +15,6 @@ from smtpd.mail.address import valid_domainpart
 from smtpd.mail.duration import duration
 from smtpd.mail.envelope import Envelope
 from smtpd.mail.status import (
-    LOOP,
     OK,
     OTHER_STATUS,
     PERMFAIL,
@@ -37,7 +36,6 @@ from smtpd.messages.pony_lookup import (
 )
 from smtpd.messages.pony_queue import (
     MOST_EVPIDS,
-    DeliveryLoop,
     DeliveryOk,
     DeliveryPermfail,
     DeliveryTempfail,
@@ -74,7 +72,6 @@ _DEFAULT_ERRORS = {
     TEMPFAIL: "Temporary failure in MX lookup",
     PERMFAIL: "Domain does not accept mail",
 }
-LOOP_DETECTED = "Loop detected"
 
 
 class Mta:
@@ -286,14 +283,17 @@ class Mta:
             then(*failure)
 
     def _take_hosts(self, domain: Domain, reply: HostsFound) -> tuple[str, str]:
-        """The hosts that may be used (RFC 5321 5.1: none as bad as ourselves); why there are none."""
+        """The hosts that may be used (RFC 5321 5.1: better ones than ourselves, if there are); why there are
+        none.
+
+        Where we are the best, as OpenSMTPD: mail may go through us once more, by other rules. Going round for
+        ever is ended by its Received headers.
+        """
         mxs = self.routing.mxs(reply.hosts)
         preferences = {name.lower(): preference for preference, name, _ in reply.hosts}
         ours = [mx.preference for mx in mxs if self._ourselves.are_at(mx.host.address)]
-        if ours and not domain.as_host:
+        if ours and not domain.as_host and min(preferences.values()) < min(ours):
             mxs = tuple(mx for mx in mxs if mx.preference < min(ours))
-            if not mxs and min(preferences.values()) >= min(ours):
-                return LOOP, LOOP_DETECTED
         if not mxs:
             return TEMPFAIL, "Host not found" if domain.as_host else "No MX found for domain"
         domain.mxs = mxs
@@ -384,9 +384,6 @@ class Mta:
         if result == OK:
             word = "Ok"
             self.queue.send(DeliveryOk(evpid, without_dsn))
-        elif result == LOOP:
-            word = "PermFail"
-            self.queue.send(DeliveryLoop(evpid))
         elif result == PERMFAIL:
             word = "PermFail"
             self.queue.send(DeliveryPermfail(evpid, status, STATUS_PERMFAIL, code))

@@ -1,4 +1,4 @@
-"""Is an address where this daemon itself takes mail? Mail for a domain with that MX would go in circles."""
+"""Is an address where this daemon itself takes mail? No MX is used that is as bad as ourselves."""
 
 import socket
 from collections.abc import Iterable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from smtpd.config.model import MtaLimits, RelayAction
 from smtpd.mail.envelope import Envelope
-from smtpd.mail.status import LOOP, TEMPFAIL
+from smtpd.mail.status import TEMPFAIL
 from smtpd.pony.holdq import HoldQueue
 from smtpd.protocol.relayhost import NO_TLS, OPPORTUNISTIC, SMTPS, STARTTLS
 
@@ -255,11 +255,6 @@ class Relay:
 
     def _resolved(self, status: str, error: str) -> None:
         self._resolving = False
-        if status == LOOP and self.key.backup:
-            status, error = (
-                TEMPFAIL,
-                "No MX found for destination",
-            )  # it will be back; that is what we are for
         if status and not self.domain.mxs:
             self.mta.log.info(f"smtp-out: Failed to resolve MX for {self}: {error}")
             self.fail(status, error)
@@ -358,7 +353,7 @@ class Relay:
                 return
 
     def fail(self, status: str, error: str) -> None:
-        """Nothing can be delivered by this relay now (`tempfail`) or ever (`permfail`, `loop`)."""
+        """Nothing can be delivered by this relay now (`tempfail`) or ever (`permfail`)."""
         self.failure = (status, error)
         self._flush()
 

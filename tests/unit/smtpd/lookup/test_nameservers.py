@@ -114,6 +114,19 @@ def test_attempts(path: Path, options: str, lifetime: float) -> None:
     assert made(path)[0].lifetime == lifetime
 
 
+@pytest.mark.parametrize(("said", "timeout"), [("0", 1), ("-5", 1), ("7", 7), ("9" * 30, 30)])
+def test_timeout(path: Path, said: str, timeout: int) -> None:
+    path.write_text(f"nameserver 192.0.2.1\noptions timeout:{said}\n")
+    assert made(path)[0].current().timeout == timeout
+
+
+@given(st.text(st.sampled_from("0123456789abcdef.:%/[]x"), max_size=30))
+def test_any_server(tmp_path_factory: pytest.TempPathFactory, server: str) -> None:
+    path = tmp_path_factory.mktemp("any") / "resolv.conf"
+    path.write_text(f"nameserver 192.0.2.1\nnameserver {server}\n")
+    assert servers(made(path)[0])[0] == "192.0.2.1"
+
+
 def test_a_bad_search_list_leaves_the_servers(path: Path) -> None:
     path.write_text(f"search {'x' * 64}.example\nnameserver 192.0.2.5\n")
     one, _ = made(path)

@@ -9,7 +9,6 @@ import pytest
 from smtpd.config.model import ListenAddress, Listener
 from smtpd.messages.pony_lookup import FindInTable, FindMx, FoundInTable, HostsFound, MxHost
 from smtpd.messages.pony_queue import (
-    DeliveryLoop,
     DeliveryOk,
     DeliveryPermfail,
     DeliveryTempfail,
@@ -135,25 +134,24 @@ def listening(bench: Any, *addresses: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("others", "result"),
+    ("others", "left"),
     [
-        ([], DeliveryLoop(0)),
-        ([MxHost(20, "also.example", ["192.0.2.1"])], DeliveryLoop(0)),
-        ([MxHost(30, "worse.example", ["192.0.2.1"])], DeliveryLoop(0)),
+        ([], ["Us.example"]),
+        ([MxHost(20, "also.example", ["192.0.2.1"])], ["Us.example", "also.example"]),
+        ([MxHost(30, "worse.example", ["192.0.2.1"])], ["Us.example", "worse.example"]),
         # there is a better one: it may have an address again
-        ([MxHost(10, "better.example", [])], DeliveryTempfail(0, "No MX found for domain", 4, 0)),
+        ([MxHost(10, "better.example", [])], []),
+        ([MxHost(10, "better.example", []), MxHost(30, "worse.example", ["192.0.2.1"])], []),
     ],
 )
-def test_a_domain_whose_best_exchanger_is_ourselves(bench: Any, others: list[MxHost], result: Any) -> None:
-    """RFC 5321 5.1."""
+def test_ourselves_among_the_exchangers(bench: Any, others: list[MxHost], left: list[str]) -> None:
     listening(bench, "127.0.0.1")
-    bench.lookup.answers[FindMx] = lambda request: HostsFound(1, "ok", "", False, [OURS, *others])
-    (evpid,) = bench.relay("a@y.example", dispatcher="direct")
-    bench.process.run_until(lambda: bench.process.stat.get("mta.envelope") == 0)
-    assert bench.queue.sent == [result._replace(evpid=evpid)]
-    assert not any("connecting" in line for line in bench.lines)
-    if isinstance(result, DeliveryLoop):
-        assert bench.lines[-1].endswith('result="PermFail" stat="Loop detected"')
+    domain = bench.mta.routing.domain("y.example", False)
+    said: list[tuple[str, str]] = []
+    domain.waiting.append(lambda status, error: said.append((status, error)))
+    bench.mta._hosts_found(domain, HostsFound(1, "ok", "", False, [OURS, *others]))
+    assert [mx.name for mx in domain.mxs] == left
+    assert said == [("", "") if left else ("tempfail", "No MX found for domain")]
 
 
 def test_only_better_exchangers_than_ourselves_are_used(bench: Any) -> None:

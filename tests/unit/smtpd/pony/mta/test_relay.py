@@ -200,13 +200,3 @@ def test_a_backup_knows_its_preference(loop: asyncio.AbstractEventLoop) -> None:
     mta.resolving.pop()("", "")
     assert relay.backup_preference is None
     assert "Couldn't find backup preference" in mta.lines[0]
-
-
-def test_a_backup_without_a_better_mx_keeps_the_mail(loop: asyncio.AbstractEventLoop) -> None:
-    relay, mta = backup(loop)
-    relay.add((1, "a"), envelope(1))
-    relay._resolve()
-    mta.resolving.pop()("loop", "Loop detected")
-    assert [(status, error) for _, status, error in mta.failed] == [
-        ("tempfail", "No MX found for destination")
-    ]
