@@ -4,7 +4,7 @@ import os
 import sys
 
 from .commands.table import TABLE
-from .failure import BadFilter, Failed
+from .failure import Failed
 from .invocation import Invocation
 from .matching import Match, NoMatch
 from .output import Output
@@ -50,9 +50,6 @@ def _execute(match: Match, invocation: Invocation, output: Output) -> int:
         return match.command.run(invocation, match.parameters, match.options)
     except NoMatch as no_match:
         return _explain(no_match, output)
-    except BadFilter as error:
-        output.complain(f"smtpctl: {error}")
-        return os.EX_USAGE
     except Failed as error:
         if error.status == 1:
             return output.failed(str(error))
@@ -63,6 +60,8 @@ def _execute(match: Match, invocation: Invocation, output: Output) -> int:
 
 
 def _explain(no_match: NoMatch, output: Output) -> int:
+    if output.as_json:
+        output.failed(no_match.reason)
     output.complain(f"smtpctl: {no_match.reason}")
     if no_match.suggestions:
         output.complain(f"did you mean: {', '.join(no_match.suggestions)}?")

@@ -51,6 +51,16 @@ def test_nothing_or_nonsense_is_explained(smtpctl: Any, daemon: Any) -> None:
     assert daemon.asked == []
 
 
+@pytest.mark.parametrize(
+    "words", [["show", "quee"], ["show", "queue", "--nope"], ["show", "queue", "--sort=x"]]
+)
+def test_nonsense_is_an_object_where_objects_are_wanted(smtpctl: Any, daemon: Any, words: list[str]) -> None:
+    status, out, err = smtpctl("--json", *words)
+    assert status == os.EX_USAGE
+    assert json.loads(out).keys() == {"done", "error"}
+    assert err.startswith(f"smtpctl: {json.loads(out)['error']}\n")
+
+
 @pytest.mark.parametrize("words", [["--state"], ["show", "queue", "--state"]])
 def test_a_missing_folder(smtpctl: Any, words: list[str]) -> None:
     status, _, err = smtpctl(*words)
