@@ -188,8 +188,9 @@ def test_remove_by_envelope_and_by_message(pair: Pair) -> None:
     assert said[0] == said[1]
     assert said[1].out == "2 envelopes removed\n"
     for side, msgid in zip(pair.sides, msgids, strict=True):
+        folder = side.spool / "queue" / msgid[:2] / msgid
         side.wait(lambda side, msgid=msgid: side.rows(msgid) == [])  # type: ignore[misc]
-        assert not (side.spool / "queue" / msgid[:2] / msgid).exists()
+        side.wait(lambda _side, folder=folder: not folder.exists())  # type: ignore[misc]
 
 
 def test_remove_of_what_is_in_flight_leaves_no_row(pair: Pair) -> None:
