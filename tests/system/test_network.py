@@ -12,7 +12,6 @@ import network
 import pytest
 from daemon import body_of
 from network import BROKEN, Network, NetworkDaemon
-from sink import Sink
 
 CONF = """\
 listen on 127.0.0.1 port ${port}
@@ -81,7 +80,10 @@ backup MX 10 mx.backup
 backup MX 20 mx.here
 mx.backup A 192.0.2.61
 sources A 192.0.2.63
-again A 192.0.2.64
+died MX 10 mx.died
+died MX 20 mx2.died
+mx.died A 192.0.2.64
+mx2.died A 192.0.2.68
 alias CNAME best
 mx1.of-a-domain-with-very-many-exchangers A 192.0.2.65
 """
@@ -192,6 +194,23 @@ def test_a_third_mx_is_tried_when_two_fail(world: World) -> None:
     routes = one.ctl("show", "routes").splitlines()
     (refused,) = [line for line in routes if "192.0.2.22" in line]
     assert " ND" in refused and "penalty=1" in refused
+
+
+def test_a_host_that_worked_and_died(world: World) -> None:
+    """Its route is no new one, and is disabled all the same: or the next host would never be tried."""
+
+    def die(_line: str) -> str:
+        raise ConnectionAbortedError
+
+    first, second = world.net.sink("192.0.2.64"), world.net.sink("192.0.2.68")
+    one = world.daemon
+    one.send("x@source.test", "y1@died.test")
+    first.wait(1)
+    first.answers["MAIL"] = die
+    first.close()
+    one.send("x@source.test", "y2@died.test")
+    assert second.wait(1)[0].rcpts == ("y2@died.test",)
+    gone(one, "died.test")
 
 
 def test_a_dead_family_costs_seconds_and_only_once(world: World) -> None:
@@ -439,75 +458,3 @@ def test_every_source_address_has_its_name(world: World) -> None:
     sink.wait(1)
     routes = one.ctl("show", "routes")
     assert "198.51.100.1 <-> 192.0.2.63" in routes and "198.51.100.2 <-> 192.0.2.63" in routes
-
-
-# a network that is bad
-
-
-@pytest.fixture(scope="module")
-def rough() -> Iterator[Network]:
-    """A name server that nobody can reach, one that answers, and a host; no daemon yet."""
-    if reason := network.missing():
-        pytest.skip(reason)
-    net = Network()
-    try:
-        net.name_server({"test": "\n".join(f"n{number} A 192.0.2.7" for number in range(50))})
-        net.blackhole(DEAD_SERVER)
-        yield net
-    finally:
-        net.close()
-
-
-DEAD_SERVER = "192.0.2.54"
-OPTIONS = "timeout:1 attempts:1"
-
-
-@pytest.fixture(scope="module")
-def roughly(rough: Network) -> tuple[NetworkDaemon, Sink]:
-    """A daemon in it, whose first name server is dead, and the host."""
-    rough.resolve_by(DEAD_SERVER, network.NAME_SERVER, options=OPTIONS)
-    sink = rough.sink("192.0.2.7")
-    return rough.daemon(CONF.replace("listen on 198.51.100.1 port 25\n", "")), sink
-
-
-def all_sent(one: NetworkDaemon, seconds: float = 30) -> None:
-    """Try what waits until nothing does."""
-    until = time.monotonic() + seconds
-    while one.envelopes():
-        assert time.monotonic() < until, one.log()[-2000:]
-        one.ctl("schedule", "all")
-        time.sleep(0.3)
-
-
-def test_a_dead_name_server_costs_seconds(roughly: tuple[NetworkDaemon, Sink]) -> None:
-    one, sink = roughly
-    before = len(sink.taken)
-    one.send("x@source.test", "y@n0.test")
-    sink.wait(before + 1)
-    all_sent(one)
-
-
-def test_a_changed_resolv_conf_is_noticed(rough: Network, roughly: tuple[NetworkDaemon, Sink]) -> None:
-    one, sink = roughly
-    rough.resolve_by(DEAD_SERVER, options=OPTIONS)
-    sent, until = 0, time.monotonic() + 30
-    while not any("Temporary failure in MX lookup" in line for line in one.envelopes()):
-        assert time.monotonic() < until, one.log()[-2000:]
-        sent += 1
-        one.send("x@source.test", f"y@n{sent}.test")
-        time.sleep(1)
-    rough.resolve_by(network.NAME_SERVER)
-    all_sent(one)
-    assert {f"y@n{number}.test" for number in range(1, sent + 1)} <= {mail.rcpts[0] for mail in sink.taken}
-
-
-def test_a_wire_that_loses(rough: Network, roughly: tuple[NetworkDaemon, Sink]) -> None:
-    """The last one: the wire stays so."""
-    one, sink = roughly
-    if reason := rough.lose(10):
-        pytest.skip(reason)
-    before = len(sink.taken)
-    for _ in range(10):
-        one.send("x@source.test", "y@n0.test")
-    all_sent(one, 60)
-    assert len(sink.taken) >= before + 10
