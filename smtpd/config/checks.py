@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from smtpd.config.errors import ConfigError, did_you_mean
+from smtpd.config.keypair import KeyRefused, load_authorities, load_pair
 from smtpd.config.machine import Machine
 from smtpd.config.model import Ca, Config, Pki, Place
 from smtpd.config.tls import PROTOCOLS, cipher_string, parse_protocols, unknown_protocol
@@ -67,7 +68,7 @@ def load(
         if ("ca", name) in broken:
             continue
         try:
-            cas[name] = replace(ca, cert=_certificates(f"ca {name}", ca.cert_file, machine))
+            cas[name] = replace(ca, cert=_authorities(f"ca {name}", ca.cert_file, machine))
         except _Unusable as fault:
             errors.append(_error(ca.place, fault, name))
     return (config if errors else replace(config, pkis=pkis, cas=cas)), errors
@@ -108,6 +109,10 @@ def _load_pki(pki: Pki, machine: Machine) -> Pki:
     public = x509.load_pem_x509_certificates(cert)[0].public_key()
     if _public_bytes(public) != _public_bytes(private.public_key()):
         raise _Unusable(f"{who}: the key in {pki.key_file} is not that of the certificate in {pki.cert_file}")
+    try:
+        load_pair(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), cert, key)
+    except KeyRefused as refused:
+        raise _Unusable(f"{who}: TLS takes neither {pki.cert_file} nor its key: {refused}") from None
     return replace(pki, cert=cert, key=key)
 
 
@@ -118,6 +123,16 @@ def _certificates(who: str, path: str, machine: Machine) -> bytes:
         x509.load_pem_x509_certificates(data)[0].public_key()
     except (ValueError, IndexError, UnsupportedAlgorithm):
         raise _Unusable(f"{who}: no usable certificate in {path}") from None
+    return data
+
+
+def _authorities(who: str, path: str, machine: Machine) -> bytes:
+    """The same, and TLS takes all there are."""
+    data = _certificates(who, path, machine)
+    try:
+        load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), data)
+    except KeyRefused as refused:
+        raise _Unusable(f"{who}: TLS does not take the certificates in {path}: {refused}") from None
     return data
 
 

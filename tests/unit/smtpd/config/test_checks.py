@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.x509.oid import NameOID
 
 from smtpd.config.checks import ciphers_fault, load, protocols_fault, queue_key_fault
@@ -23,14 +23,20 @@ class Asked(Machine):
         return self._passphrase
 
 
-def write_pair(folder: Path, encryption: serialization.KeySerializationEncryption) -> None:
-    key = ed25519.Ed25519PrivateKey.generate()
+def write_pair(
+    folder: Path,
+    encryption: serialization.KeySerializationEncryption,
+    key: ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey | None = None,
+) -> None:
+    key = key or ed25519.Ed25519PrivateKey.generate()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a")])
     start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     builder = x509.CertificateBuilder(
         name, name, key.public_key(), 1, start, start + datetime.timedelta(days=1)
     )
-    (folder / "cert").write_bytes(builder.sign(key, None).public_bytes(PEM))
+    (folder / "cert").write_bytes(
+        builder.sign(key, hashes.SHA256() if isinstance(key, rsa.RSAPrivateKey) else None).public_bytes(PEM)
+    )
     (folder / "key").write_bytes(key.private_bytes(PEM, PKCS8, encryption))
     (folder / "key").chmod(0o600)
     (folder / "cert").chmod(0o644)
@@ -106,6 +112,18 @@ def test_encrypted_key(tmp_path: Path) -> None:
     loaded, errors = load(config(tmp_path), Asked(b"word"))
     assert errors == []
     assert serialization.load_pem_private_key(loaded.pkis["a"].key, None)
+
+
+def test_a_key_that_is_too_weak_is_found_at_the_start(tmp_path: Path) -> None:
+    write_pair(tmp_path, serialization.NoEncryption(), rsa.generate_private_key(65537, 1024))
+    assert fault(tmp_path).endswith("nor its key: ee key too small")
+
+
+def test_authorities_that_tls_does_not_take(pair: Path) -> None:
+    text = (pair / "cert").read_bytes()
+    (pair / "cert").write_bytes(text + text.replace(b"\nM", b"\nN", 1))
+    errors = load(Config(cas=config(pair).cas), Machine())[1]
+    assert [error.message.split(":")[0] for error in errors] == ["ca c"]
 
 
 def test_chain_of_certificates(pair: Path) -> None:
