@@ -1,5 +1,7 @@
 """explain RCPT: what would happen to a recipient, and why. A dry run in the daemon; nothing is queued.
 
+explain ENVELOPE-ID is in waiting.py.
+
 After the recipient may stand, each once: `from ADDRESS` (of the client; without it the mail comes over the
 local socket), `rdns NAME` (of that address; without it the daemon looks where a rule wants it), `helo NAME`,
 `sender ADDRESS` (without it the null sender), `auth USER`, `tag TAG`, `tls`.
@@ -21,6 +23,7 @@ JSON, a line a step, with "step":
 """
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +33,7 @@ from smtpd.messages.control_lookup import ExplainedStep
 from ..invocation import Invocation
 from ..matching import NoMatch, Parameter
 from .explanation import Explanation
+from .waiting import explain_envelope
 
 WORDS = {
     "from": "ADDRESS",
@@ -42,11 +46,17 @@ WORDS = {
 }
 """What may follow the recipient, and what follows that."""
 
+_EVPID = re.compile(r"(0[xX])?[0-9A-Fa-f]{9,16}")
+"""An envelope's id as it is written everywhere, also without the zeros in front."""
+
 _STATUS = {"ok": 0, "tempfail": os.EX_TEMPFAIL}
 
 
 def explain(invocation: Invocation, parameters: Sequence[Parameter], _options: Mapping[str, str]) -> int:
-    """explain RCPT ...; NoMatch when the words after it mean nothing."""
+    """explain RCPT ... or explain ENVELOPE-ID; NoMatch when the words after it mean nothing."""
+    words = parameters[0].value
+    if len(words) == 1 and _EVPID.fullmatch(words[0]):
+        return explain_envelope(invocation, int(words[0], 16))
     question = read_question(parameters[0].value)
     explanation = Explanation(question)
     status = 0

@@ -18,9 +18,7 @@ spool = Topic("spool")
 stats = Topic("stats")
 switches = Topic("switches")
 
-_EXPLAIN = (
-    "what would become of a recipient and why: RCPT [from ADDRESS] [sender ADDRESS] [auth USER] [tls] ..."
-)
+_EXPLAIN = "why an envelope waits (ENVELOPE-ID), or what would become of a recipient: RCPT [from ADDRESS] ..."
 _ID = "the envelope"
 _MSG = "all envelopes of the message"
 

@@ -5,10 +5,13 @@ Requests end with a ClientDone as all do.
 
 from typing import NamedTuple
 
-from imsg.message import U32, Opt, message
+from imsg.message import I64, U32, Id64, Opt, message
+from smtpd.mail.envelope import Envelope
 
 from .client_control import ClientDone
 from .control_lookup import ExplainedStep
+from .control_scheduler import Waits
+from .control_tries import Hindered
 from .links import CLIENT, CONTROL
 
 
@@ -65,3 +68,24 @@ class ClientUpdateTable(NamedTuple):
     """update table NAME; the number is 1 when it is done."""
 
     table: str
+
+
+@message(0x0950, CONTROL, CLIENT)
+class EnvelopeExplained(NamedTuple):
+    """An envelope, where it stands with scheduler, and what pony says of it (None: it does not answer).
+
+    `now`: Unix second of the daemon's clock.
+    """
+
+    reqid: U32
+    now: I64
+    envelope: Envelope
+    waits: Waits
+    hindered: Opt[Hindered]
+
+
+@message(0x0951, CLIENT, CONTROL, reply=ClientDone)
+class ClientExplainEnvelope(NamedTuple):
+    """explain ENVELOPE-ID: why does it wait?"""
+
+    evpid: Id64

@@ -5,7 +5,7 @@
 
 from typing import NamedTuple
 
-from imsg.message import I64, U8, U16, U32, Id32, Id64, message
+from imsg.message import I64, U8, U16, U32, U64, Id32, Id64, message
 
 from .links import CONTROL, SCHEDULER
 
@@ -85,3 +85,38 @@ class SchedulerStatus(NamedTuple):
 @message(0x08A8, CONTROL, SCHEDULER, reply=SchedulerStatus)
 class GetSchedulerStatus(NamedTuple):
     """What is paused and how much waits."""
+
+
+class Waits(NamedTuple):
+    """Where an envelope stands; `state` "" for one that is not known. Times are Unix seconds.
+
+    `state`: as in EnvelopeState, or "due" (its time has come) or "leaving" (queue removes or expires it).
+    `time`: of the next try (pending), or since when it is in its state. `holdq`: the hold queue it is in.
+    `paused`: its type is; `inflight`: of the `most` that may be in flight at a time.
+    """
+
+    state: str
+    type: str
+    suspended: bool
+    retry: U16
+    time: I64
+    expire: I64
+    holdq: U64
+    paused: bool
+    inflight: U32
+    most: U32
+
+
+@message(0x08A9, SCHEDULER, CONTROL)
+class EnvelopeFound(NamedTuple):
+    """Reply to FindEnvelope."""
+
+    reqid: U32
+    waits: Waits
+
+
+@message(0x08AA, CONTROL, SCHEDULER, reply=EnvelopeFound)
+class FindEnvelope(NamedTuple):
+    """Where does it stand?"""
+
+    evpid: Id64

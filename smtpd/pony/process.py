@@ -6,6 +6,7 @@ from smtpd.config import wire
 from smtpd.config.model import Config
 from smtpd.mproc.process import ChildProcess
 
+from .hindrances import Hindrances
 from .local_sessions import LocalSessions
 from .mda.mda import Mda
 from .mta.contexts import ClientContexts
@@ -18,7 +19,7 @@ class Process(ChildProcess):
     """pony."""
 
     NAME = "pony"
-    parts = (SmtpIn, LocalSessions, Mda, Mta, Listing)
+    parts = (SmtpIn, LocalSessions, Mda, Mta, Listing, Hindrances)
 
     config: Config
 
@@ -36,7 +37,8 @@ class Process(ChildProcess):
         self.add(LocalSessions(self, self._smtp_in))
         self._mda = self.add(Mda(self))
         self._mta = self.add(Mta(self, self._contexts))
-        self.add(Listing(self, self._mta))
+        listing = self.add(Listing(self, self._mta))
+        self.add(Hindrances(self, self._mta, self._mda, listing))
 
     def begin(self) -> None:
         """Accept."""

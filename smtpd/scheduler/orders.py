@@ -5,18 +5,21 @@ from typing import TYPE_CHECKING
 
 from smtpd.messages.control_scheduler import (
     ChangeEnvelopes,
+    EnvelopeFound,
     EnvelopesAffected,
     EnvelopesListed,
+    FindEnvelope,
     GetSchedulerStatus,
     ListEnvelopes,
     PauseDelivery,
     ResumeDelivery,
     SchedulerStatus,
+    Waits,
 )
 from smtpd.mproc.dispatch import handles
 from smtpd.mproc.peer import Peer
 
-from .ramqueue import CHANGES, MDA, MTA, TYPE_NUMBERS, RamQueue, evpids_of
+from .ramqueue import CHANGES, MDA, MTA, TYPE_NUMBERS, TYPES, RamQueue, evpids_of
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -53,6 +56,21 @@ class Orders:
         if count:
             self._turns.wake()
         return EnvelopesAffected(reqid, count, following)
+
+    @handles(FindEnvelope)
+    def find_envelope(self, peer: Peer, reqid: int, message: FindEnvelope) -> EnvelopeFound:
+        """Where it stands."""
+        ramqueue = self._ramqueue
+        most = ramqueue.limits.max_inflight
+        found = ramqueue.find(message.evpid)
+        if found is None:
+            return EnvelopeFound(reqid, Waits("", "", False, 0, 0, 0, 0, False, ramqueue.inflight, most))
+        state, kind, suspended, retry, when, expire, holdq = found
+        paused = ramqueue.paused[kind]
+        return EnvelopeFound(
+            reqid,
+            Waits(state, TYPES[kind], suspended, retry, when, expire, holdq, paused, ramqueue.inflight, most),
+        )
 
     @handles(PauseDelivery)
     def pause_delivery(self, peer: Peer, message: PauseDelivery) -> None:

@@ -58,6 +58,18 @@ CHANGES = ("schedule", "remove", "suspend", "resume")
 DEFAULT_LIMITS = SchedulerLimits()
 
 
+class Standing(NamedTuple):
+    """Where an envelope stands: the first fields of control_scheduler.EnvelopeWaits, the type as a number."""
+
+    state: str
+    kind: int
+    suspended: bool
+    retry: int
+    time: int
+    expire: int
+    holdq: int
+
+
 class Batch(NamedTuple):
     """What queue must be told now: evpids, each list empty or at most max_schedule long in sum."""
 
@@ -338,6 +350,23 @@ class RamQueue:
                 )
             )
         return rows, found[-1][0] + 1 if len(found) == most and found[-1][0] < stop else 0
+
+    def find(self, evpid: int) -> Standing | None:
+        """Where an envelope stands; None if it is not known."""
+        slot = self._index.get(evpid)
+        if slot is None:
+            return None
+        state, flags = self._state[slot], self._flags[slot]
+        leaving = state == LEAVING or flags & (REMOVED | EXPIRED)
+        return Standing(
+            "leaving" if leaving else "due" if state == SCHEDULED else _STATE_NAMES[state],
+            self._type[slot],
+            bool(flags & SUSPENDED),
+            self._retry[slot],
+            self._sched[slot] if state == PENDING else self._since[slot],
+            self._expire[slot],
+            self._holdq[slot] if state == HELD else 0,
+        )
 
     def _schedule(self, slot: int, now: int) -> bool:
         """Ready now; a suspended one too, for this one try."""

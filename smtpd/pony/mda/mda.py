@@ -51,6 +51,7 @@ from smtpd.mproc.process import Process
 from smtpd.protocol.delivery_headers import delivery_headers, header_of, is_loop
 from smtpd.protocol.mda_variables import FormatError
 
+from ..tries import Tries
 from .agents import MBOX, Agent, Agents
 from .command import CHUNK, Command
 from .requests import method_of, request_for
@@ -93,6 +94,7 @@ class Mda:
             self._limits.max_session,
             process.recorder,
         )
+        self.tries = Tries()
         self._users: dict[UserKey, MdaUser] = {}
         self._runs: dict[int, _Run] = {}
         self._commands = 0
@@ -161,6 +163,20 @@ class Mda:
             self._agents.close()
             if self._sweeping is not None:
                 self._sweeping.cancel()
+
+    def waiting_for(self, evpid: int, holdq: int) -> tuple[str, list[tuple[str, int]]] | None:
+        """The user whose mail waits (or is held in the hold queue), and the limits of `mda limit` that are
+        reached."""
+        limits = self._limits
+        for user in self._users.values():
+            reached = {
+                "task-hiwat": (limits.task_hiwat, user.id == holdq),
+                "max-session-per-user": (limits.max_user_session, user.commands >= limits.max_user_session),
+                "max-session": (limits.max_session, self._commands >= limits.max_session),
+            }
+            if user.id == holdq or any(envelope.evpid == evpid for envelope in user.queue):
+                return user.key.name, [(name, most) for name, (most, is_so) in reached.items() if is_so]
+        return None
 
     # users
 
@@ -433,6 +449,9 @@ class Mda:
         else:
             queue.send(DeliveryTempfail(evpid, error, STATUS_TEMPFAIL, esc_code))
             word = "TempFail"
+            self.tries.failed(evpid, int(time.time()), "", "", error)
+        if word != "TempFail":
+            self.tries.forget(evpid)
         sender = envelope.sender
         self._log.info(
             f"{session:016x} mda delivery evpid={evpid:016x} "

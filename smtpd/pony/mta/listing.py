@@ -137,7 +137,7 @@ class Listing:
     def routes(self) -> "dict[str, Callable[[], Any]]":
         """By number."""
         return {
-            f"{route.id:020}": lambda route=route: self._route(route)  # type: ignore[misc]
+            f"{route.id:020}": lambda route=route: self.route(route)  # type: ignore[misc]
             for route in self._mta.routing
         }
 
@@ -176,7 +176,8 @@ class Listing:
             ",".join(flags),
         )
 
-    def _route(self, route: "Route") -> RouteState:
+    def route(self, route: "Route") -> RouteState:
+        """A route's row."""
         flags = (
             ("N" if route.new else "-")
             + ("D" if route.disabled else "-")

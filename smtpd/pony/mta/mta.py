@@ -49,6 +49,7 @@ from smtpd.mproc.peer import Peer
 from smtpd.mproc.process import Process
 from smtpd.protocol.relayhost import NO_TLS, OPPORTUNISTIC, STARTTLS, RelayHost, parse_relay_url
 
+from ..tries import Tries
 from .connect import Connector
 from .contexts import ClientContexts
 from .deferred import Deferred
@@ -88,6 +89,7 @@ class Mta:
         self.routing = Routing(process.loop, process.log, process.stat)
         self.hoststats = HostStats()
         self.pauses = Pauses()
+        self.tries = Tries()
         self._relays: dict[RelayKey, Relay] = {}
         self._sessions: set[MtaSession] = set()
         self._smarthosts = Smarthosts(
@@ -110,6 +112,11 @@ class Mta:
     def relays(self) -> Iterable[Relay]:
         """Every relay there is."""
         return self._relays.values()
+
+    @property
+    def sessions(self) -> Iterable[MtaSession]:
+        """Every connection there is, or is being made."""
+        return self._sessions
 
     # envelopes
 
@@ -390,6 +397,9 @@ class Mta:
         else:
             word = "TempFail"
             self.queue.send(DeliveryTempfail(evpid, status, STATUS_TEMPFAIL, code))
+            self.tries.failed(evpid, int(time.time()), source, relay, status)
+        if word != "TempFail":
+            self.tries.forget(evpid)
         self._smarthosts.forget(evpid)
         self.stat.sub("mta.envelope")
         if session:

@@ -210,6 +210,18 @@ class MtaSession:
 
     # the course
 
+    def evpids(self) -> set[int]:
+        """The envelopes that this session has."""
+        jobs = [] if self._next.job is None else [self._next.job]
+        if self._client is not None:
+            jobs += [cast(Job, mail.tag) for mail in self._client.mails]
+        return {envelope.evpid for job in jobs for envelope in job.task.envelopes}
+
+    @property
+    def host(self) -> str:
+        """The other end, as in the log."""
+        return str(self._route.dst)
+
     def wake(self) -> None:
         """The relay has a task."""
         self._idle = False

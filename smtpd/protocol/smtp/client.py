@@ -130,6 +130,11 @@ class Client:
         """What the server says, fit for a log: while we log in, it may repeat what we said."""
         return self._login.masked(text) if self._login and self.awaiting.startswith(AUTH) else text
 
+    @property
+    def mails(self) -> "list[Mail]":
+        """The mails under way."""
+        return [transaction.mail for transaction in self._mails]
+
     def take_output(self) -> bytes:
         """What is to be written now, in one write."""
         out, self._out = self._out, []

@@ -1,0 +1,147 @@
+"""What holds an envelope; the books of MTA and MDA are written by the test, tests/system has real ones."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from smtpd.messages.control_tries import FindHindrances, Hindered, Hindrance
+from smtpd.pony.hindrances import Hindrances
+from smtpd.pony.mta.pauses import ALL
+from smtpd.pony.tries import Tries
+
+
+class Host(SimpleNamespace):
+    """As itself only, like the real one."""
+
+    __hash__ = object.__hash__
+
+
+class NoUsers:
+    """An MDA without mail, or with what a test says."""
+
+    def __init__(self) -> None:
+        self.tries = Tries()
+        self.waiting: Any = None
+
+    def waiting_for(self, evpid: int, holdq: int) -> Any:
+        return self.waiting
+
+
+def connector(error: str = "", timer: float | None = None, nconn: int = 0) -> Any:
+    """One source of a relay."""
+    due = None if timer is None else SimpleNamespace(when=lambda: timer)
+    return SimpleNamespace(error=error, timer=due, nconn=nconn, source=SimpleNamespace(nconn=nconn))
+
+
+class World:
+    """Books of an MTA that a test writes."""
+
+    def __init__(self) -> None:
+        limits = dict.fromkeys(("host", "route", "source", "connector", "relay", "domain"), 10)
+        self.limits = SimpleNamespace(task_hiwat=50, **{f"maxconn_per_{k}": n for k, n in limits.items()})
+        self.host = Host(address="192.0.2.9", nconn=0)
+        self.domain = SimpleNamespace(name="z.example", nconn=0, mxs=[SimpleNamespace(host=self.host)])
+        self.relay = SimpleNamespace(
+            id=77, domain=self.domain, limits=self.limits, nconn=0, tasks={}, connectors={}, waits_for=list
+        )
+        self.routes: list[Any] = []
+        self.mta: Any = SimpleNamespace(
+            tries=Tries(), relays=[self.relay], sessions=[], pauses=set(), routing=self
+        )
+        self.domains: dict[int, Any] = {}
+        self.mda = NoUsers()
+        process: Any = SimpleNamespace(loop=SimpleNamespace(time=lambda: 100.0))
+        listing: Any = SimpleNamespace(route=lambda route: route)
+        self.part = Hindrances(process, self.mta, self.mda, listing)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Any:
+        return iter(self.routes)
+
+    def add(self, one: Any) -> None:
+        one.relay = self.relay
+        self.relay.connectors[len(self.relay.connectors)] = one
+
+    def ask(self, evpid: int = 5, holdq: int = 0, domain: str = "Z.example") -> Hindered:
+        reply = self.part.find_hindrances(None, 9, FindHindrances(evpid, holdq, domain))  # type: ignore[arg-type]
+        assert reply.reqid == 9
+        return reply.hindered
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_nothing_is_known(world: World) -> None:
+    world.mta.relays.clear()
+    assert world.ask() == Hindered("", "", "", [], [], [], [])
+
+
+def test_held(world: World) -> None:
+    found = world.ask(holdq=77)
+    assert (found.place, found.hindrances) == ("", [Hindrance("limit", "task-hiwat", 50)])
+
+
+def test_waiting_at_a_relay(world: World) -> None:
+    task = type("T", (), {"envelopes": [SimpleNamespace(evpid=5)]})()
+    world.relay.tasks = {task: None}
+    world.relay.waits_for = lambda: ["MX", "secret", "source", "connector"]
+    world.add(connector(timer=104.5))
+    world.add(connector(error="net"))
+    found = world.ask()
+    assert found.place == "relay"
+    assert found.hindrances == [
+        Hindrance("lookup", "mx", 0),
+        Hindrance("lookup", "credentials", 0),
+        Hindrance("lookup", "source", 0),
+        Hindrance("delay", "", 4),
+        Hindrance("error", "net", 0),
+    ]
+
+
+@pytest.mark.parametrize("name", ["host", "source", "connector", "relay", "domain"])
+def test_limits(world: World, name: str) -> None:
+    one = connector(timer=101)
+    {
+        "host": world.host,
+        "source": one.source,
+        "connector": one,
+        "relay": world.relay,
+        "domain": world.domain,
+    }[name].nconn = 10
+    world.add(one)
+    assert world.ask(holdq=77).hindrances[1:] == [Hindrance("limit", f"max-conn-per-{name}", 10)]
+
+
+def test_in_a_session(world: World) -> None:
+    world.mta.sessions.append(SimpleNamespace(evpids=lambda: {5}, relay=world.relay, host="192.0.2.9 (mx)"))
+    found = world.ask()
+    assert (found.place, found.host) == ("session", "192.0.2.9 (mx)")
+
+
+def test_routes_and_pauses(world: World) -> None:
+    def route(address: str, disabled: str) -> Any:
+        return SimpleNamespace(dst=SimpleNamespace(address=address), disabled=disabled, nconn=0, src=None)
+
+    world.routes = [route("192.0.2.9", "net"), route("192.0.2.9", ""), route("192.0.2.8", "net")]
+    world.domains[1] = world.domain
+    world.mta.pauses |= {("192.0.2.1", "z.example"), ("192.0.2.1", "other.example"), ("192.0.2.2", ALL)}
+    found = world.ask()
+    assert found.routes == [world.routes[0]]
+    assert [pause.source for pause in found.paused] == ["192.0.2.1", "192.0.2.2"]
+
+
+def test_deliveries_to_a_user(world: World) -> None:
+    world.mda.waiting = ("ann", [("max-session-per-user", 7)])
+    found = world.ask()
+    assert (found.place, found.name) == ("user", "ann")
+    assert found.hindrances == [Hindrance("limit", "max-session-per-user", 7)]
+    assert world.ask(holdq=3).place == ""
+
+
+def test_tries(world: World) -> None:
+    world.mda.tries.failed(5, 1, "", "", "locked")
+    assert [each.status for each in world.ask().tries] == ["locked"]
+    world.mta.tries.failed(5, 2, "s", "h", "451")
+    assert [each.status for each in world.ask().tries] == ["451"]
