@@ -7,37 +7,28 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import time
 from pathlib import Path
 
 from bench_machine import BenchError, Program, free_port, greets, wait_for
+from postfix import Unpacked
 
 _COUNTER = re.compile(rb"mesg=(\d+)")
 
 
-class Postfix:
-    """Where smtp-source and smtp-sink are: unpacked by tools/system_needs, or installed."""
-
-    def __init__(self, unpacked: Path) -> None:
-        self.environment: dict[str, str] = {}
-        if (unpacked / "usr/sbin/smtp-source").exists():
-            self.source = str(unpacked / "usr/sbin/smtp-source")
-            self.sink = str(unpacked / "usr/sbin/smtp-sink")
-            self.environment["LD_LIBRARY_PATH"] = str(unpacked / "usr/lib/postfix")
-            return
-        path = os.environ.get("PATH", "") + ":/usr/sbin"
-        source, sink = shutil.which("smtp-source", path=path), shutil.which("smtp-sink", path=path)
-        if source is None or sink is None:
-            raise BenchError("no smtp-source and smtp-sink: run tools/system_needs as root")
-        self.source, self.sink = source, sink
+def load_tools(folder: Path) -> Unpacked:
+    """Where smtp-source and smtp-sink are; BenchError where they are not."""
+    try:
+        return Unpacked(folder)
+    except FileNotFoundError as error:
+        raise BenchError(str(error)) from None
 
 
 class Sink:
     """An smtp-sink that counts what it got."""
 
-    def __init__(self, postfix: Postfix, work: Path) -> None:
+    def __init__(self, postfix: Unpacked, work: Path) -> None:
         self.port = free_port()
         self.counter = work / "sink.counter"
         self.counter.write_bytes(b"")
@@ -87,7 +78,7 @@ class Maildir:
 class Load:
     """One smtp-source run: what to send, where, over how many sessions at once."""
 
-    def __init__(self, postfix: Postfix, port: int, rcpt: str, size: int, keep: bool) -> None:
+    def __init__(self, postfix: Unpacked, port: int, rcpt: str, size: int, keep: bool) -> None:
         self.postfix = postfix
         self.port = port
         self.rcpt = rcpt

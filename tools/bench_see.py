@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from bench_daemons import Ours, private_machine
-from bench_load import Load, Postfix, Sink
+from bench_load import Load, Sink, load_tools
 from bench_machine import BenchError, adopt_orphans, end_all, take_away, wait_for
 from family import below
 
@@ -51,7 +51,7 @@ class Bed:
 
     def __init__(self, kind: type[Ours], work: Path, sessions: int) -> None:
         work.mkdir(parents=True)
-        postfix = Postfix(ROOT / ".cache/debian/postfix")
+        postfix = load_tools(ROOT / ".cache/debian/postfix")
         self.sessions = sessions
         self.sink = Sink(postfix, work)
         self.daemon = kind(work, self.sink.port, raised=True)

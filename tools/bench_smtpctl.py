@@ -26,7 +26,7 @@ if __package__ in (None, ""):
 
 import family
 from bench_daemons import Daemon, OpenSMTPD, Ours, private_machine
-from bench_load import Load, Postfix, Sink
+from bench_load import Load, Sink, load_tools
 from bench_machine import BenchError, adopt_orphans, end_all, file_system, take_away, wait_for
 
 from smtpd.mail.address import MailAddress
@@ -311,7 +311,7 @@ def line_of_long(long: Long) -> str:
 
 def run(options: argparse.Namespace, work: Path) -> list[Timing]:
     """Both daemons, one after the other."""
-    postfix = Postfix(ROOT / ".cache/debian/postfix")
+    postfix = load_tools(ROOT / ".cache/debian/postfix")
     kinds: list[type[Daemon]] = [] if options.only == "rival" else [Ours]
     if options.only != "ours":
         version = OpenSMTPD.version()

@@ -54,6 +54,18 @@ def parse_pss(rollup: str) -> int:
     return 0
 
 
+def processor_seconds(pid: int) -> float:
+    """Processor time of `pid` and all below it, and of those of theirs that ended and were waited for."""
+    ticks = 0
+    for one in (pid, *below(pid)):
+        try:
+            stat = Path(f"/proc/{one}/stat").read_text(errors="replace")
+        except OSError:
+            continue
+        ticks += sum(map(int, stat.rpartition(")")[2].split()[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def title(pid: int) -> str:
     """The command line, which a daemon's process sets to its title."""
     try:

@@ -77,6 +77,16 @@ class Unpacked:
         if (folder / "usr/sbin/smtp-source").exists():
             self.environment["LD_LIBRARY_PATH"] = str(self.libraries)
 
+    @property
+    def source(self) -> str:
+        """smtp-source(1)."""
+        return str(self.programs / "smtp-source")
+
+    @property
+    def sink(self) -> str:
+        """smtp-sink(1)."""
+        return str(self.programs / "smtp-sink")
+
     @staticmethod
     def _places(folder: Path) -> tuple[Path, Path, Path]:
         if (folder / "usr/sbin/smtp-source").exists():
@@ -99,27 +109,31 @@ class Instance:
         self.unpacked = unpacked
         self.folder = folder
         self.log = folder / "log"
-        self._write(port, main)
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)
+        self._port = port
+        self.set_services()
         self._make_spool()
-
-    def _write(self, port: int, main: dict[str, str]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o755)
         settings = {
             **_MAIN,
-            "queue_directory": str(self.folder / "spool"),
-            "data_directory": str(self.folder / "data"),
-            "daemon_directory": str(self.unpacked.daemons),
-            "command_directory": str(self.unpacked.programs),
-            "shlib_directory": str(self.unpacked.libraries),
+            "queue_directory": str(folder / "spool"),
+            "data_directory": str(folder / "data"),
+            "daemon_directory": str(unpacked.daemons),
+            "command_directory": str(unpacked.programs),
+            "shlib_directory": str(unpacked.libraries),
             "maillog_file": str(self.log),
             # What master gives its children of its own environment.
             "import_environment": "MAIL_CONFIG LD_LIBRARY_PATH TZ",
             **main,
         }
         text = "".join(f"{name} = {value}\n" for name, value in settings.items())
-        (self.folder / "main.cf").write_text(text)
-        (self.folder / "master.cf").write_text(_MASTER.format(port=port))
+        (folder / "main.cf").write_text(text)
+
+    def set_services(self, *left_out: str) -> None:
+        """Write master.cf, without these services; master reads it again at SIGHUP."""
+        lines = _MASTER.format(port=self._port).splitlines(keepends=True)
+        text = "".join(line for line in lines if line.split()[0] not in left_out)
+        (self.folder / "master.cf").write_text(text)
 
     def _make_spool(self) -> None:
         owner, drop = (user.number for user in USERS)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from .backend import CORRUPT, ERROR, EXISTS, GONE, Failure
-from .durable import fsync
+from .durable import fsync, fsync_all
 
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -72,30 +72,29 @@ def commit(
     together, so that they share what the disk does for one of them.
     """
     results: list[Failure | None] = [None] * len(commits)
-    opened: list[list[int]] = [[] for _ in commits]
-    for index, one in enumerate(commits):
-        try:
-            for name, text in one.envelopes:
-                opened[index].append(write_file(f"{one.name}/{name}", text, incoming))
-        except OSError as error:
-            results[index] = failure(error, "write envelope")
-    for index, one in enumerate(commits):
-        # Have the disk begin with all of them: the first fsync then waits for most of what the others would.
-        for fd in (one.content, *opened[index]):
-            with contextlib.suppress(OSError):
-                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    for index, one in enumerate(commits):
-        try:
-            if results[index] is None:
-                fsync(one.content)
-                for fd in opened[index]:
-                    fsync(fd)
-                sync_folder(one.name, incoming)
-        except OSError as error:
-            results[index] = failure(error, "fsync")
-        for fd in opened[index]:
-            os.close(fd)
-        os.close(one.content)
+    opened: list[list[int]] = [[one.content] for one in commits]
+    try:
+        for index, one in enumerate(commits):
+            try:
+                for name, text in one.envelopes:
+                    opened[index].append(write_file(f"{one.name}/{name}", text, incoming))
+            except OSError as error:
+                results[index] = failure(error, "write envelope")
+        for index, one in enumerate(commits):
+            try:
+                if results[index] is None:
+                    opened[index].append(os.open(one.name, _DIRECTORY, dir_fd=incoming))
+            except OSError as error:
+                results[index] = failure(error, "fsync")
+        synced = [(index, fd) for index, fds in enumerate(opened) if results[index] is None for fd in fds]
+        errors = fsync_all([fd for _index, fd in synced])
+        for (index, _fd), wrong in zip(synced, errors, strict=True):
+            if wrong is not None and results[index] is None:
+                results[index] = failure(wrong, "fsync")
+    finally:
+        for fds in opened:
+            for fd in fds:
+                os.close(fd)
     buckets: dict[int, list[int]] = {}
     for index, one in enumerate(commits):
         try:
@@ -105,12 +104,10 @@ def commit(
                 buckets.setdefault(queue, []).append(index)
         except OSError as error:
             results[index] = failure(error, "rename into the queue")
-    for queue, indexes in buckets.items():
-        try:
-            fsync(queue)
-        except OSError as error:
+    for indexes, wrong in zip(buckets.values(), fsync_all(list(buckets)), strict=True):
+        if wrong is not None:
             for index in indexes:
-                results[index] = failure(error, "fsync of the queue")
+                results[index] = failure(wrong, "fsync of the queue")
                 undo(commits[index].name)
     return results
 

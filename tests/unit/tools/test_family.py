@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 
 import family
 
@@ -41,3 +42,11 @@ def test_the_ended_are_waited_for_and_those_that_stay_are_named() -> None:
         family.kill_all([stays.pid])
     assert family.title(stays.pid) == ""
     family.kill_all([stays.pid])
+
+
+def test_processor_time_counts_those_that_ended() -> None:
+    before = family.processor_seconds(os.getpid())
+    work = "import time\nwhile time.process_time() < 0.2: pass"
+    subprocess.run([sys.executable, "-c", work], check=True)
+    assert family.processor_seconds(os.getpid()) >= before + 0.19
+    assert family.processor_seconds(2**22 + 1) == 0

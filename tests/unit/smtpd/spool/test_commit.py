@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from smtpd.spool import durable
 from smtpd.spool.backend import CORRUPT, ERROR, EXISTS, GONE
 from smtpd.spool.commit import Commit, commit, failure, replace, sync_folder, write_file
 
@@ -36,6 +37,7 @@ class Calls:
         self, monkeypatch: pytest.MonkeyPatch, fail: str = "", number: int = 0, error: int = errno.EIO
     ) -> None:
         self.names: list[str] = []
+        monkeypatch.setattr(durable, "one_by_one", True)
         for name in ("open", "write", "fsync", "rename", "unlink", "mkdir"):
             monkeypatch.setattr(os, name, self._wrap(name, getattr(os, name), fail, number, error))
 
@@ -56,8 +58,8 @@ def test_order(folders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = Calls(monkeypatch)
     envelopes = [("ab00000100000001", b"e1"), ("ab00000100000002", b"e2")]
     assert commit([Commit("ab000001", content, envelopes)], incoming, lambda _: bucket, pytest.fail) == [None]
-    # the envelopes; content, both envelopes, the folder; the name; its folder
-    assert calls.names == "open write open write fsync fsync fsync open fsync rename fsync".split()
+    # the envelopes and the folder; content, both envelopes, the folder; the name; its folder
+    assert calls.names == "open write open write open fsync fsync fsync fsync rename fsync".split()
     assert sorted(os.listdir(path / "ab" / "ab000001")) == ["ab00000100000001", "ab00000100000002", "message"]
     assert os.listdir(path / "incoming") == []
     with pytest.raises(OSError, match="Bad file descriptor"):

@@ -1,6 +1,8 @@
 """smtpd/spool/durable.py."""
 
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,90 @@ def test_a_failure_is_raised_and_measured_all_the_same(monkeypatch: pytest.Monke
         os.close(reading)
         os.close(writing)
     assert len(took) == 1
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[list[int]]:
+    fds = [os.open(tmp_path / str(number), os.O_WRONLY | os.O_CREAT) for number in range(3)]
+    yield fds
+    for fd in fds:
+        os.close(fd)
+
+
+class Fake:
+    """An aio.Context that answers as it was told to."""
+
+    def __init__(self, *answers: list[int] | OSError) -> None:
+        self.answers = list(answers)
+        self.asked: list[list[int]] = []
+
+    def fsync(self, fds: list[int]) -> list[int]:
+        self.asked.append(list(fds))
+        answer = self.answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+
+def test_several_as_the_system_has_it(files: list[int]) -> None:
+    assert durable.fsync_all(files) == [None] * 3
+    assert durable.fsync_all([]) == []
+    bad = durable.fsync_all([files[0], 10_000, files[1]])
+    assert [error.errno if error else 0 for error in bad] == [0, errno.EBADF, 0]
+
+
+def test_several_are_asked_for_at_once(
+    files: list[int], synced: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = Fake([0, errno.EIO, -1])
+    took: list[int] = []
+    monkeypatch.setattr(durable, "_contexts", [fake])
+    monkeypatch.setattr(durable, "measured", took.append)
+    results = durable.fsync_all(files)
+    assert [error.errno if error else 0 for error in results] == [0, errno.EIO, 0]
+    assert fake.asked == [files]
+    assert synced == files[2:]  # the system did not take it
+    assert len(took) == 3
+    assert durable._contexts == [fake]
+
+
+def test_one_alone_needs_no_context(
+    files: list[int], synced: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = Fake()
+    monkeypatch.setattr(durable, "_contexts", [fake])
+    assert durable.fsync_all(files[:1]) == [None]
+    assert (synced, fake.asked) == (files[:1], [])
+
+
+def test_many_go_in_parts(files: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Fake([0, 0], [errno.ENOSPC])
+    monkeypatch.setattr(durable, "_contexts", [fake])
+    monkeypatch.setattr(durable, "MOST", 2)
+    results = durable.fsync_all(files)
+    assert [error.errno if error else 0 for error in results] == [0, 0, errno.ENOSPC]
+    assert fake.asked == [files[:2], files[2:]]
+
+
+def test_answers_that_do_not_come_are_failures(
+    files: list[int], synced: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = Fake(OSError(errno.EINVAL, ""))
+    monkeypatch.setattr(durable, "_contexts", [fake])
+    monkeypatch.setattr(durable, "MOST", 2)
+    results = durable.fsync_all(files)
+    assert [error.errno if error else 0 for error in results] == [errno.EINVAL, errno.EINVAL, 0]
+    assert synced == files[2:]
+    assert durable._contexts == []
+
+
+def test_a_system_without_does_one_after_the_other(
+    files: list[int], synced: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none() -> None:
+        raise OSError(errno.ENOSYS, "")
+
+    monkeypatch.setattr(durable, "_contexts", [])
+    monkeypatch.setattr(durable, "Context", none)
+    assert durable.fsync_all(files) == [None] * 3
+    assert synced == files

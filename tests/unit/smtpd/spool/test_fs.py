@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from smtpd.spool import fs, walk
+from smtpd.spool import durable, fs, walk
 from smtpd.spool.backend import CORRUPT, ERROR, EXISTS, GONE, Failure
 
 
@@ -240,6 +240,7 @@ def test_the_queue_cannot_be_synced(
     spool.commit()
     before = files(root)
     msgid, [evpid] = spool.write(b"content\n")
+    monkeypatch.setattr(durable, "one_by_one", True)
     real = os.fsync
     count = [0]
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from smtpd.mproc.loop import new_loop
-from smtpd.spool import fs, layout
+from smtpd.spool import durable, fs, layout
 from smtpd.spool.backend import Failure
 from smtpd.spool.fs import FsBackend
 
@@ -138,6 +138,7 @@ def in_child(root: Path, last: int, loses: str, scenario: Callable[[Any, Any], N
             os.close(reader)
             loop = new_loop()
             fs.COMMITTERS = 1
+            durable.one_by_one = True
             backend = FsBackend(str(root), loop, lambda _line: None)
             say = os.write
             disk = Disk(root, last, loses)
