@@ -4,5 +4,5 @@ user        _smtpd (or the caller)
 chroot      an empty folder
 peers       parent, control, lookup, queue
 does        SMTP in (smtp_*), SMTP out (mta/), handing mail to users' processes (mda/)
-never sees  passwords, the spool's files but by descriptor
+never sees  users' passwords, the spool's files but by descriptor
 """
