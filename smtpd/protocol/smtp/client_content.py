@@ -1,7 +1,10 @@
 """Message content on its way out: lines end in CRLF, leading dots are doubled (RFC 5321 2.3.8, 4.5.2).
 
 The spool keeps content with LF-ended lines.  Whole chunks are turned by bytes.replace, never line by line;
-the only state between chunks is whether the next octet begins a line.  A bare CR is passed on as it is.
+the only state between chunks is whether the next octet begins a line.
+
+A bare CR, which must not be sent (RFC 5321 2.3.8), goes out as a blank: a server that takes it for the end of
+a line could be made to see a dot line, and a second message, that nobody here has seen.
 """
 
 END = b".\r\n"  # RFC 5321 4.1.1.4: the mail data is ended by a line of one dot
@@ -20,6 +23,8 @@ class ContentEncoder:
         """The next chunk as it goes over the wire."""
         if not chunk:
             return b""
+        if b"\r" in chunk:
+            chunk = chunk.replace(b"\r", b" ")
         out = chunk.replace(b"\n.", b"\n..").replace(b"\n", b"\r\n")
         if self._line_start and chunk.startswith(b"."):
             out = b"." + out

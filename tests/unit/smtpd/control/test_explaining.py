@@ -6,7 +6,14 @@ import pytest
 
 from imsg.message import kind_of
 from smtpd.control import explaining
-from smtpd.messages.client_configuration import ClientExplain, ExplanationEnd, ExplanationRows
+from smtpd.mail.address import MailAddress
+from smtpd.mail.envelope import Envelope
+from smtpd.messages.client_configuration import (
+    ClientExplain,
+    ClientExplainEnvelope,
+    ExplanationEnd,
+    ExplanationRows,
+)
 from smtpd.messages.client_control import ClientDone
 from smtpd.messages.control_lookup import (
     ExplainedStep,
@@ -15,6 +22,9 @@ from smtpd.messages.control_lookup import (
     RecipientExplained,
     WalkedRecipient,
 )
+from smtpd.messages.control_queue import DescribeEnvelopes, EnvelopesDescribed
+from smtpd.messages.control_scheduler import EnvelopeFound, FindEnvelope, Waits
+from smtpd.messages.control_tries import FindHindrances, Hindered, HindrancesFound
 
 REQUEST = ClientExplain("a@b.example", "s@c.example", "192.0.2.1", None, "h", "t", "u", True)
 
@@ -103,3 +113,33 @@ def test_a_client_that_goes_away_leaves_nothing_behind(bench: Any) -> None:
     assert bench.process.handler(kind_of(ClientExplain)).__self__._waiting == {}
     explains(bench, end=RecipientExplained(0, "ok", "", "", 0, 1, 0))
     assert bench.ask(bench.connect(), REQUEST)[-1] == ClientDone(0, "", 1)
+
+
+DEST = MailAddress("b", "z.example")
+ENVELOPE = Envelope(0xAB00000001, "mta", "out")._replace(dest=DEST, errorline="x" * 5000)
+WAITS = Waits("held", "mta", False, 1, 300, 9000, 77, False, 5, 10)
+HINDERED = Hindered("", "[relay]", "", [], [], [], [])
+
+
+def knows(bench: Any, waits: Waits, envelopes: list[Envelope], hindered: Hindered) -> None:
+    """What scheduler, queue and pony answer."""
+    bench.answers[FindEnvelope] = lambda name, peerid, message: EnvelopeFound(peerid, waits)
+    bench.answers[DescribeEnvelopes] = lambda name, peerid, message: EnvelopesDescribed(peerid, 1, envelopes)
+    bench.answers[FindHindrances] = lambda name, peerid, message: HindrancesFound(peerid, hindered)
+
+
+def test_an_envelope(bench: Any) -> None:
+    knows(bench, WAITS, [ENVELOPE], HINDERED)
+    row, done = bench.ask(bench.connect(), ClientExplainEnvelope(ENVELOPE.evpid))
+    assert done == ClientDone(0, "", 1)
+    assert (row.waits, row.hindered) == (WAITS, HINDERED)
+    assert row.envelope == ENVELOPE._replace(errorline="x" * 1000)
+    assert bench.heard["pony"] == [FindHindrances(ENVELOPE.evpid, 77, "z.example")]
+
+
+def test_an_envelope_that_is_not_there(bench: Any) -> None:
+    gone = ClientDone(0, "no envelope 000000ab00000001 in the queue", 0)
+    knows(bench, WAITS._replace(state=""), [], HINDERED)
+    assert bench.ask(bench.connect(), ClientExplainEnvelope(ENVELOPE.evpid)) == [gone]
+    knows(bench, WAITS, [], HINDERED)
+    assert bench.ask(bench.connect(), ClientExplainEnvelope(ENVELOPE.evpid)) == [gone]

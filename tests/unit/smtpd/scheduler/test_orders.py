@@ -6,20 +6,24 @@ from smtpd.config.model import SchedulerLimits
 from smtpd.messages.catalogue import CATALOGUE
 from smtpd.messages.control_scheduler import (
     ChangeEnvelopes,
+    EnvelopeFound,
     EnvelopesAffected,
     EnvelopesListed,
     EnvelopeState,
+    FindEnvelope,
     GetSchedulerStatus,
     ListEnvelopes,
     PauseDelivery,
     ResumeDelivery,
     SchedulerStatus,
+    Waits,
 )
 from smtpd.messages.queue_scheduler import (
     MOST_EVPIDS,
     MOST_TIMES,
     DeliverEnvelopes,
     EnvelopeDone,
+    EnvelopeHeld,
     EnvelopeRetry,
     EnvelopesReady,
     RemoveEnvelopes,
@@ -96,3 +100,28 @@ def test_the_longest_page_fits_a_frame() -> None:
     row = (2**64 - 1, "bounce", "inflight", True, 65535, 2**40)
     CATALOGUE.encode(EnvelopesListed(2**32 - 1, 2**64 - 1, [EnvelopeState(*row)] * MOST_STATES))
     CATALOGUE.encode(DeliverEnvelopes("bounce", [2**64 - 1] * MOST_EVPIDS))
+
+
+def standing(bench: Any, number: int) -> Waits:
+    found = bench.ask(FindEnvelope(bench.evpid(number)))
+    assert isinstance(found, EnvelopeFound)
+    return found.waits
+
+
+def test_where_an_envelope_stands(bench: Any) -> None:
+    assert standing(bench, 1).state == ""
+    bench.tell("queue", EnvelopesReady([bench.times(1), bench.times(2, age=1, retry=9), bench.times(3)]))
+    bench.hear("queue")
+    one, two = standing(bench, 1), standing(bench, 2)
+    assert (one.state, one.type, one.paused, one.inflight) == ("inflight", "mta", False, 2)
+    assert (two.state, two.retry, two.suspended, two.holdq) == ("pending", 9, False, 0)
+    assert one.time < two.time < two.expire
+    bench.tell("queue", EnvelopeHeld(bench.evpid(1), 77))
+    bench.ask(ChangeEnvelopes("suspend", bench.evpid(2)))
+    bench.tell("control", PauseDelivery("mta"))
+    assert (standing(bench, 1).state, standing(bench, 1).holdq) == ("held", 77)
+    assert standing(bench, 2).suspended and standing(bench, 2).paused
+    bench.ask(ChangeEnvelopes("remove", bench.evpid(2)))
+    assert standing(bench, 2).state == "leaving"
+    bench.ask(ChangeEnvelopes("schedule", bench.evpid(1)))
+    assert standing(bench, 1).state == "due"

@@ -1,5 +1,6 @@
 """LF to CRLF and dot-stuffing, against an oracle that goes line by line, at every chunk border."""
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -7,7 +8,7 @@ from smtpd.protocol.smtp.client_content import ContentEncoder
 
 
 def oracle(data: bytes) -> bytes:
-    """Slow and plain: RFC 5321 4.5.2."""
+    """Slow and plain: RFC 5321 4.5.2, and a blank for each bare CR."""
     out = bytearray()
     line_start = True
     for octet in data:
@@ -16,7 +17,7 @@ def oracle(data: bytes) -> bytes:
         if octet == ord("\n"):
             out += b"\r\n"
         else:
-            out.append(octet)
+            out.append(ord(" ") if octet == ord("\r") else octet)
         line_start = octet == ord("\n")
     if not line_start:
         out += b"\r\n"
@@ -38,6 +39,17 @@ def test_examples() -> None:
     assert encode([b"a", b".b\n"])[0] == b"a.b\r\n.\r\n"
     assert encode([b"a\n", b"", b".b\n"])[0] == b"a\r\n..b\r\n.\r\n"
     assert encode([b"\n.\n.\n"])[0] == b"\r\n..\r\n..\r\n.\r\n"
+
+
+@pytest.mark.parametrize(
+    "end", [b"\r.\n", b"\r.\r", b"\r.\r\n", b"\n.\r\n", b"\r\n.\r\n", b"\n.\n", b"\r\r\n.\r"]
+)
+def test_no_content_looks_like_an_end_to_anybody(end: bytes) -> None:
+    """Nor to one that takes bare CR or bare LF for the end of a line."""
+    out = encode([b"one" + end + b"MAIL FROM:<evil@x.example>\n"])[0]
+    assert out.endswith(b"\r\n.\r\n")
+    lines = out.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    assert lines.index(b".") == len(lines) - 2
 
 
 CONTENT = st.lists(st.sampled_from([b".", b"\n", b"\r", b"ab", b"\n.", b"..", b"\r\n"]), max_size=40).map(
