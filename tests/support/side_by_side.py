@@ -50,6 +50,7 @@ DIFFERENCES = {
     "ids": "an id is hex digits; OpenSMTPD takes signs and 0x as strtoull(3) does",
     "ip6": "OpenSMTPD prints no ip6 terms on Linux: glibc's inet_net_pton(3) has IPv4 alone",
     "prefixes": "`a/24` and `mx/24` are terms of RFC 7208 that OpenSMTPD passes over",
+    "order": "what OpenSMTPD keeps in the order of its memory comes in any; ours is sorted",
     "own commands": "there are commands that OpenSMTPD does not have",
 }
 """What differs on purpose: a name that the tests use, and the reason."""

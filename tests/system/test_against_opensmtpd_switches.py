@@ -4,6 +4,7 @@ What may differ is said by name: `side_by_side.DIFFERENCES` has the reason.
 """
 
 import ctypes
+from collections.abc import Iterator
 
 import programs
 import pytest
@@ -48,7 +49,12 @@ SUBSYSTEMS = "imsg io smtp filters mta bounce scheduler expand lookup stat rules
 def test_switches_have_the_same_answers(pair: Pair) -> None:
     for line in SWITCHES.splitlines():
         theirs, ours = pair.both(*line.split())
-        assert ours == theirs, line
+        # OpenSMTPD has pauses in the "order" of their sources in its memory: any
+        assert (ours.status, sorted(ours.lines), ours.err) == (
+            theirs.status,
+            sorted(theirs.lines),
+            theirs.err,
+        ), line
         assert ours == DONE or line.startswith("show")
 
 
@@ -69,6 +75,16 @@ def test_the_zone_of_a_paused_address_is_kept(pair: Pair) -> None:
     differs("scope", theirs, ours)
     assert ours.out == "[fe80::1%lo] -> a.test\n"
     assert pair.both("resume", *words) == (DONE, DONE)
+
+
+@pytest.fixture(autouse=True)
+def nothing_paused(pair: Pair) -> Iterator[None]:
+    """A test that fails must not have others fail."""
+    yield
+    for side in pair.sides:
+        for line in side.ctl("show", "mta", "paused").lines:
+            source, _, domain = line.partition(" -> ")
+            side.ctl("resume", "mta", "from", source.strip("[]"), "for", domain)
 
 
 @pytest.mark.parametrize("subsystem", SUBSYSTEMS)
