@@ -1,12 +1,20 @@
 """Relaying under TLS, to hosts with good and bad certificates: what goes out, what waits, what is said."""
 
+import contextlib
 import os
 import shutil
+import socket
 import ssl
+import subprocess
 
 import pytest
 from certificates import Authority
 from tls_hosts import TlsHosts, in_the_clear
+
+from smtpd.config.model import Config, RelayAction
+from smtpd.mproc.log import Log
+from smtpd.pony.mta.contexts import ClientContexts
+from smtpd.pony.tls_stream import TlsError, TlsStream
 
 MODE = "privileged" if os.geteuid() == 0 and shutil.which("unshare") else "alone"
 """Where it can be: without rights and in an empty folder, keys and authorities must be there before."""
@@ -138,3 +146,40 @@ def test_where_tls_must_be_nothing_goes_out_without(
     assert len(waiting) == len(bad) + 1
     assert sum(verify in envelope for envelope in waiting) == 5
     assert one.stop() == 0  # whatever hangs
+
+
+def test_a_host_that_wants_to_begin_anew_is_told_no(authority) -> None:
+    """Renegotiation, which TLS 1.2 has still; the host is OpenSSL's s_server, which does it when told "R"."""
+    action = RelayAction(name="x")
+    context = ClientContexts(Config(actions={"x": action}), Log("test")).find(action, False)
+    pair = authority.sign("localhost")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    command = ["openssl", "s_server", "-tls1_2", "-accept", f"127.0.0.1:{port}", "-naccept", "1"]
+    host = subprocess.Popen(
+        [*command, "-cert", str(pair.cert), "-key", str(pair.key)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert host.stdin is not None and host.stdout is not None
+    try:
+        assert any(line.startswith(b"ACCEPT") for line in host.stdout)
+        with socket.create_connection(("127.0.0.1", port), 20) as end:
+            stream = TlsStream(context, server_name="localhost")
+            stream.begin()
+            while not stream.started:
+                end.sendall(stream.take_output())
+                stream.receive(end.recv(65536))
+            end.sendall(stream.take_output())
+            assert str(stream).startswith("TLSv1.2:")
+            host.stdin.write(b"R\n")
+            host.stdin.flush()
+            with contextlib.suppress(TlsError, OSError):  # the host gives up when it is told no
+                while data := end.recv(65536):
+                    stream.receive(data)
+                    end.sendall(stream.take_output())
+        assert any(b"no renegotiation" in line for line in host.stdout)
+    finally:
+        host.kill()
+        host.communicate()
