@@ -242,13 +242,13 @@ class Mta:
     def task_failed(self, relay: Relay, task: Task, status: str, error: str, deferring: bool = False) -> None:
         """A whole task fails without a session. `deferring`: hasten it when the relay works again."""
         for envelope in task.envelopes:
-            if status == TEMPFAIL:
-                if self._smarthosts.another(relay.action, envelope, error):
-                    self.stat.sub("mta.envelope")
-                    continue
-                if deferring:
-                    addresses = {mx.host.address for mx in relay.domain.mxs}
-                    self.deferred.add(relay.destination, envelope.evpid, addresses)
+            if deferring:
+                # whatever becomes of it elsewhere: hastening what is gone does nothing
+                addresses = {mx.host.address for mx in relay.domain.mxs}
+                self.deferred.add(relay.destination, envelope.evpid, addresses)
+            if status == TEMPFAIL and self._smarthosts.another(relay.action, envelope, error):
+                self.stat.sub("mta.envelope")
+                continue
             self.result(0, task.sender, envelope, status, error, "", "-", relay.domain.name, False)
         self.stat.sub("mta.task")
 
