@@ -198,6 +198,31 @@ def compare(
     )
 
 
+def always(options: argparse.Namespace, work: Path, bed: Bed, plain: Callable[[], Round]) -> Iterator[Line]:
+    """What the flight recorder costs, which is always on: by itself, and in whole mails."""
+    frames, mails = bed.frames(), bed.sent
+    alone = [plain() for _ in range(5)]
+    ends = (bed.frames() - frames) / (bed.sent - mails)
+    mail = statistics.median(each.processor for each in alone)
+    cost = recorder_seconds() * ends / 2
+    yield Line(
+        f"flight recorder, {ends:.0f} frames a mail",
+        0.02,
+        cost / mail,
+        cost / (mail - cost),
+        statistics.median(each.rate for each in alone),
+        mail * 1000,
+    )
+    yield compare("nobody looks, twice: the noise", 0, options.rounds, plain, plain)
+    bare = Bed(WithoutRecorder, work / "without", options.sessions)
+    try:
+        bare.drive(max(200, options.messages // 4))
+        without = lambda: bare.drive(options.messages)  # noqa: E731
+        yield compare("flight recorder, always on", 0.02, options.rounds, without, plain)
+    finally:
+        bare.stop()
+
+
 def measure(options: argparse.Namespace, work: Path) -> Iterator[Line]:
     """All lines, one after the other."""
     messages: int = options.messages
@@ -215,27 +240,8 @@ def measure(options: argparse.Namespace, work: Path) -> Iterator[Line]:
 
     try:
         bed.drive(max(200, messages // 4))
-        frames, mails = bed.frames(), bed.sent
-        alone = [bed.drive(messages) for _ in range(5)]
-        ends = (bed.frames() - frames) / (bed.sent - mails)
-        mail = statistics.median(each.processor for each in alone)
-        cost = recorder_seconds() * ends / 2
-        yield Line(
-            f"flight recorder, {ends:.0f} frames a mail",
-            0.02,
-            cost / mail,
-            cost / (mail - cost),
-            statistics.median(each.rate for each in alone),
-            mail * 1000,
-        )
-        yield compare("nobody looks, twice: the noise", 0, options.rounds, plain, plain)
-        bare = Bed(WithoutRecorder, work / "without", options.sessions)
-        try:
-            bare.drive(max(200, messages // 4))
-            without = lambda: bare.drive(messages)  # noqa: E731
-            yield compare("flight recorder, always on", 0.02, options.rounds, without, plain)
-        finally:
-            bare.stop()
+        if not options.only:
+            yield from always(options, work, bed, plain)
         ways: tuple[tuple[str, float, Callable[[], contextlib.AbstractContextManager[Any]]], ...] = (
             ("trace imsg --watch, everything", 0.10, lambda: watching(bed, 1, slow=False)),
             ("three watchers that have stopped", 0.10, lambda: watching(bed, 3, slow=True)),
@@ -243,6 +249,8 @@ def measure(options: argparse.Namespace, work: Path) -> Iterator[Line]:
             ("profile all", 0.05, lambda: profiling(bed)),
         )
         for name, limit, way in ways:
+            if options.only not in name:
+                continue
             yield compare(name, limit, options.rounds, plain, within(way))
     finally:
         bed.stop()
@@ -253,6 +261,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--messages", type=int, default=150, help="mails a round (default: 150)")
     parser.add_argument("--rounds", type=int, default=40, help="pairs of rounds a line (default: 40)")
     parser.add_argument("--sessions", type=int, default=10, help="SMTP sessions at once (default: 10)")
+    parser.add_argument("--only", default="", metavar="WORD", help="only the lines with this in their name")
     parser.add_argument("--work", type=Path, default=ROOT / ".cache/bench", help="where spools lie")
     parser.add_argument("--json", action="store_true", help="an object a line")
     options = parser.parse_args(argv)

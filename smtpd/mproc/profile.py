@@ -32,7 +32,12 @@ from .peer import Peer
 if TYPE_CHECKING:
     from .process import Process
 
-SAMPLE_SECONDS = 0.05
+SAMPLE_SECONDS = 0.2
+"""Between two looks at what waits: all processes together pay a two-hundredth of a processor for it."""
+
+FOLD_SECONDS = 0.25
+"""What was measured meanwhile is kept value by value: some thousand."""
+
 MOST_ROWS = 2000
 ROOM = 12000
 """Bytes of rows that surely fit a frame, by the estimate of `_size`."""
@@ -179,7 +184,7 @@ class Profiling:
 
     def _fold(self) -> None:
         self._process.profile.fold()
-        self._folding = self._process.loop.call_later(SAMPLE_SECONDS, self._fold)
+        self._folding = self._process.loop.call_later(FOLD_SECONDS, self._fold)
 
     # imsg: what the recorder counts anyway
 
@@ -221,7 +226,7 @@ class Profiling:
         self._timer = self._process.loop.call_later(SAMPLE_SECONDS, self._sample)
 
     def _sample(self) -> None:
-        """Every 50 ms: how late is this, what has the loop's thread worked since, what waits where."""
+        """Now and then: how late is this, what has the loop's thread worked since, what waits where."""
         profile = self._process.profile
         late = max(0.0, time.monotonic() - self._due)
         profile.add("mproc", "late", "", "loop", int(late * 1e9))
