@@ -91,6 +91,7 @@ class SmtpIn:
         finally:
             for session in list(self.sessions):
                 session.abort()
+            await asyncio.sleep(0.01)  # what was written goes out in the loop's next turns
             if self._sweeping is not None:
                 self._sweeping.cancel()
 

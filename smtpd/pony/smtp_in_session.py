@@ -169,8 +169,11 @@ class SmtpInSession(asyncio.Protocol):
         self._do(self._core.shut_down())
 
     def abort(self) -> None:
-        """Now."""
-        if self._connected:
+        """Now. A client in the middle of a message is told what became of it, if it takes that at once."""
+        if self._connected and self._core.state is State.BODY:
+            self._transport.write(reply.SHUTTING_DOWN)
+            self._transport.close()
+        elif self._connected:
             self._transport.abort()
 
     # the core's actions

@@ -121,6 +121,20 @@ def test_mail_that_was_waiting_is_there_after_a_fault(daemon, sink) -> None:
     one.wait_empty()
 
 
+def test_a_client_that_is_silent_in_its_content_is_told(daemon) -> None:
+    one = daemon()
+    with one.smtp() as client:
+        client.ehlo()
+        client.mail("a@source.test")
+        client.rcpt("you@localhost")
+        assert client.docmd("DATA")[0] == 354
+        client.send(b"Subject: never ends\r\n")
+        one.process.terminate()
+        assert client.getreply() == (421, b"4.3.0 Service shutting down")
+        client.close()
+    assert one.process.wait(20) == 0
+
+
 @pytest.mark.parametrize("delay", [0.3, 0.6, 0.9])
 def test_a_signal_during_the_start(tmp_path, delay) -> None:
     """However early it comes: nothing is left that would be in the next start's way."""

@@ -145,6 +145,7 @@ def test_stop_cuts_off_what_does_not_end(bench: Any) -> None:
     bench.run(0.02)
     assert not bench.smtp_in.sessions
     assert bench.kinds()[-1] == "RollbackMessage"
+    assert bench.hear(client, b"\r\n") == b"421 4.3.0 Service shutting down\r\n"
     assert bench.hear(client, b"") == b""
 
 
