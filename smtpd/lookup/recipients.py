@@ -11,7 +11,7 @@ from smtpd.mproc.peer import Peer
 
 from .expansion import OK, TEMPFAIL, Expander, Tables
 from .rules import TableTempfail
-from .steps import Tell, trace_line
+from .steps import Step, Tell, trace_line
 
 if TYPE_CHECKING:
     from .process import Process
@@ -37,7 +37,7 @@ class Recipients:
     @handles(ExpandRecipient)
     async def expand_recipient(self, peer: Peer, reqid: int, message: ExpandRecipient) -> RecipientExpanded:
         """RCPT TO."""
-        status, reply, evpids = await self._expand(message.envelope, message.tls)
+        status, reply, evpids = await self._expand(message.envelope, message.tls, f"{message.session:016x} ")
         return RecipientExpanded(reqid, status, reply, evpids)
 
     @handles(ExpandBounce)
@@ -57,8 +57,10 @@ class Recipients:
             return UserFound(reqid, "none", message.username, -1, -1, "")
         return UserFound(reqid, "ok", *user)
 
-    async def _expand(self, envelope: Envelope, tls: bool) -> tuple[str, str, list[int]]:
-        outcome = await self._expander.expand(envelope, tls, self._tell())
+    async def _expand(self, envelope: Envelope, tls: bool, whose: str = "") -> tuple[str, str, list[int]]:
+        """`whose`: what the trace puts before the message's id."""
+        msgid = msgid_of(envelope.evpid)
+        outcome = await self._expander.expand(envelope, tls, self._tell(f"{whose}msg:{msgid:08x} "))
         if outcome.status != OK:
             return outcome.status, outcome.reply, []
         queue = self._process.peer("queue")
@@ -66,17 +68,22 @@ class Recipients:
         batches = frames_of(outcome.envelopes)
         for number, batch in enumerate(batches, 1):
             more = number < len(batches)
-            submitted = await queue.call(SubmitEnvelopes(msgid_of(envelope.evpid), more, batch))
+            submitted = await queue.call(SubmitEnvelopes(msgid, more, batch))
             if submitted is None or submitted.error:
                 return TEMPFAIL, _QUEUE_TEMPFAIL, []
             evpids += submitted.evpids
         return OK, "", evpids[:_EVPIDS_TOLD]
 
-    def _tell(self) -> Tell | None:
+    def _tell(self, whose: str) -> Tell | None:
         """Where the steps are told: only while they are traced."""
         if not (self._log.tracing_expand or self._log.tracing_rules):
             return None
-        return lambda step: self._log.trace(*trace_line(step))
+
+        def tell(step: Step) -> None:
+            subsystem, text = trace_line(step)
+            self._log.trace(subsystem, whose + text)
+
+        return tell
 
 
 def frames_of(envelopes: list[Envelope]) -> list[list[Envelope]]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .process import Process
 
 SLOW_NS = 5_000_000
-"""A handler that runs so long holds up everything else in its process: `trace mproc` tells of it."""
+"""A handler that runs so long holds up everything else in its process: `trace mproc` says so."""
 
 _now = time.monotonic_ns  # the recorder's clock
 
@@ -86,8 +86,8 @@ class Handling:
                 took(ended - began)
             if self._marking:
                 self._mark(peer, kind, arguments[1] if is_request else 0, began, ended - began, 0)
-            if ended - began >= SLOW_NS:
-                self._tell(peer, kind, ended - began)
+            if self._process.log.tracing_mproc:
+                self._tell(peer, f"{kind.name}#{arguments[1]}" if is_request else kind.name, ended - began)
             return answer
 
         return timed
@@ -118,8 +118,8 @@ class Handling:
                 took(ended - began)
             if self._marking:
                 self._mark(peer, reply, 0, began, ended - began, 0)
-            if ended - began >= SLOW_NS:
-                self._tell(peer, reply, ended - began)
+            if self._process.log.tracing_mproc:
+                self._tell(peer, f"{reply.name}#{peerid}", ended - began, began - sent)
 
         return timed
 
@@ -149,6 +149,8 @@ class Handling:
             except StopIteration as end:
                 took = _now() - began
                 self._mark(peer, kind, peerid, began, took, step)
+                if self._process.log.tracing_mproc:
+                    self._tell(peer, f"{kind.name}#{peerid}", spent + took)
                 if self._measuring:
                     self._process.profile.add("imsg", "handler", peer.name, kind.name, spent + took)
                 return end.value
@@ -166,11 +168,12 @@ class Handling:
                 value = error
                 send = handler.throw
 
-    def _tell(self, peer: Peer, kind: Kind, took: int) -> None:
-        """With `trace mproc`: nothing else happened in this process meanwhile."""
-        log = self._process.log
-        if log.tracing_mproc:
-            log.trace("mproc", f"{kind.name} from {peer.name} held the loop for {took / 1e6:.1f} ms")
+    def _tell(self, peer: Peer, what: str, took: int, after: int = -1) -> None:
+        """With `trace mproc`: nothing else happened in this process meanwhile. `after`: of a reply, how long
+        it was waited for."""
+        waited = f", {after / 1e6:.1f} ms after it was asked for" if after >= 0 else ""
+        slow = ": all else had to wait" if took >= SLOW_NS else ""
+        self._process.log.trace("mproc", f"{what} from {peer.name} took {took / 1e6:.2f} ms{waited}{slow}")
 
     def _mark(self, peer: Peer, kind: Kind, peerid: int, began: int, took: int, step: int) -> None:
         """length: which run of the handler this was, 0 for the first."""

@@ -269,6 +269,7 @@ class SmtpInSession(asyncio.Protocol):
             self._name_timer = None
         if self._core.state is State.CONNECTED:
             self._log_connected(host)
+            self._filtered("connect")
             self._do(self._core.connected(host))
 
     def _log_connected(self, host: str) -> None:
@@ -276,6 +277,7 @@ class SmtpInSession(asyncio.Protocol):
         self._owner.log.info(f"{self.id:016x} smtp connected address={self.address} host={host}{who}")
 
     def _create_message(self, _action: session_io.CreateMessage) -> None:
+        self._filtered("mail-from")
         self._owner.queue.ask(pony_queue.CreateMessage(self.id), self._message_created)
 
     def _message_created(self, created: pony_queue.MessageCreated | None) -> None:
@@ -285,6 +287,7 @@ class SmtpInSession(asyncio.Protocol):
             self._do(self._core.answer(session_io.Created(created.msgid, self._owner.now())))
 
     def _expand_recipient(self, action: session_io.ExpandRecipient) -> None:
+        self._filtered("rcpt-to")
         self._owner.lookup.ask(
             pony_lookup.ExpandRecipient(self.id, self._generation, self._listener, False, action.envelope),
             self._recipient_expanded,
@@ -299,6 +302,7 @@ class SmtpInSession(asyncio.Protocol):
             self._do(self._core.answer(Failed(expanded.reply)))
 
     def _open_message(self, action: session_io.OpenMessage) -> None:
+        self._filtered("data")
         self._owner.queue.ask(pony_queue.OpenIncoming(action.msgid), self._incoming_opened)
 
     def _incoming_opened(self, opened: pony_queue.IncomingOpened | None, fd: int | None) -> None:
@@ -310,6 +314,7 @@ class SmtpInSession(asyncio.Protocol):
         self._do(self._core.answer(session_io.Opened(self._owner.date(), unique)))
 
     def _commit_message(self, action: session_io.CommitMessage) -> None:
+        self._filtered("commit")
         self._flush()
         if self._close_file():
             self._owner.queue.ask(pony_queue.CommitMessage(action.msgid), self._message_committed)
@@ -360,6 +365,11 @@ class SmtpInSession(asyncio.Protocol):
             self._owner.log.warn(f"{self.id:016x} smtp: cannot close message: {error.strerror}")
             return False
         return True
+
+    def _filtered(self, phase: str) -> None:
+        """Where filters have their say (smtpd-filters(7)), and what they said."""
+        if self._owner.log.tracing_filters:
+            self._owner.log.trace("filters", f"{self.id:016x} {phase}: proceeds, no filter is in service")
 
     def _trace(self, direction: str, data: bytes) -> None:
         """Lines as they come and go; of content, and of lines in pieces, only how much it is: no secret is

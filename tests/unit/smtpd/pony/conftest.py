@@ -21,6 +21,7 @@ class QuietLog:
     """Keeps the lines."""
 
     tracing_smtp = False
+    tracing_filters = False
     tracing_io = False
 
     def __init__(self) -> None:

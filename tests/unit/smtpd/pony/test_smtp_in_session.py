@@ -402,6 +402,15 @@ def test_trace(bench: Any) -> None:
     assert not any("body" in line for line in traced)
 
 
+def test_trace_of_the_phases_that_filters_have_a_say_in(bench: Any) -> None:
+    bench.log.tracing_filters = True
+    client = bench.greeted()
+    for step in (MAIL, RCPT, b"DATA\r\n", CONTENT):
+        bench.say(client, step)
+    phases = [line.split()[2] for line in bench.log.lines if line.startswith("filters: ")]
+    assert phases == ["connect:", "mail-from:", "rcpt-to:", "data:", "commit:"]
+
+
 def test_no_secret_in_the_trace(bench: Any) -> None:
     bench.log.tracing_smtp = True
     client = bench.greeted()
