@@ -61,18 +61,22 @@ class Process(mproc.Process):
 
     def serve(self) -> int:
         """Start the children, serve until a signal or a fault, stop; the exit status."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self.loop.add_signal_handler(number, self._stop)
         # A handler, not SIG_IGN: what is ignored stays so in the commands that are run, a handler does not.
         signal.signal(signal.SIGHUP, lambda _number, _frame: None)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        self.children.start()
+        self.loop.call_soon(self._begin)
         self.loop.run_forever()
         self.offline.close()
         self.deliveries.close()
         self.table_programs.close()
         self._unlink_control()
         return self.exit_status
+
+    def _begin(self) -> None:
+        # In the running loop: it hears of a signal that came before only when the next one comes.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.loop.add_signal_handler(number, self._stop)
+        self.children.start()
 
     def _hand_out_sockets(self) -> None:
         pony = self.peer(links.PONY)

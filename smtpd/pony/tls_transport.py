@@ -97,14 +97,14 @@ class TlsTransport(asyncio.Protocol):
             self._flush()  # the alert
             self._fail(error)
             return
-        self._flush()
+        answered = self._flush()
         if fresh and stream.started:
             above.tls_started(stream)
         if data and self._above is not None:
             above.data_received(data)
         if stream.ended and self._above is not None:
             self.close()
-        elif self._transport.get_write_buffer_size() > BACKLOG_MAX:
+        elif answered and self._transport.get_write_buffer_size() > BACKLOG_MAX:
             self._transport.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -128,9 +128,12 @@ class TlsTransport(asyncio.Protocol):
         if self._above is not None:
             self._above.resume_writing()
 
-    def _flush(self) -> None:
-        if data := self._stream.take_output():
+    def _flush(self) -> bool:
+        """Send what TLS has for the other side: was there anything?"""
+        data = self._stream.take_output()
+        if data and not self._transport.is_closing():
             self._transport.write(data)
+        return bool(data)
 
     def _fail(self, error: TlsError) -> None:
         above, self._above = self._above, None

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -153,25 +155,44 @@ def test_who_is_detached_hears_nothing(world: World) -> None:
 
 
 def test_a_reader_that_is_slow_pauses_the_writer(world: World) -> None:
-    go_on = asyncio.Event()
+    go_on = threading.Event()
+    read = 0
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await go_on.wait()  # the reader's own buffer is soon full
-        while await reader.read(65536):
-            pass
+    def serve() -> None:
+        """Blocking: what a loop's own TLS reads ahead depends on its mood."""
+        nonlocal read
+        sock, _ = listener.accept()
+        with world.pair.server().wrap_socket(sock, server_side=True) as tls:
+            go_on.wait(20)
+            while data := tls.recv(65536):
+                read += len(data)
 
-    async def client(tls: TlsTransport) -> None:
-        await world.until(lambda: world.above.heard)
-        tls.write(b"x" * 16_000_000)
+    async def client() -> None:
+        transport, _ = await world.loop.create_connection(asyncio.Protocol, *listener.getsockname())
+        transport.set_write_buffer_limits(high=65536)
+        tls = TlsTransport(transport, TlsStream(world.context, server_name="mx.test"), world.above)  # type: ignore[arg-type]
+        tls.start()
         try:
-            await world.until(lambda: world.above.paused == 1)
+            async with asyncio.timeout(20):
+                await world.until(lambda: world.above.heard)
+                tls.write(b"x" * 16_000_000)
+                await world.until(lambda: world.above.paused == 1)
+                go_on.set()
+                await world.until(lambda: world.above.paused == 0)
         finally:
             go_on.set()
-        await world.until(lambda: world.above.paused == 0)
-        tls.close()
+            tls.close()
 
-    world.run(serve, client, ssl=world.pair.server())
-    assert world.above.heard[0] == "started"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve)
+        server.start()
+        try:
+            world.loop.run_until_complete(client())
+            world.loop.run_until_complete(world.until(lambda: not server.is_alive()))
+        finally:
+            server.join(30)
+    assert world.above.heard == ["started", ("lost", None)]
+    assert read == 16_000_000
 
 
 def test_who_leaves_what_it_asked_for_unread_is_cut_off(
