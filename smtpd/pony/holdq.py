@@ -26,6 +26,11 @@ class HoldQueue:
         """Is what comes now held?"""
         return self._onhold
 
+    @property
+    def coming(self) -> int:
+        """How many were asked for and are not here yet; scheduler may have had fewer."""
+        return self._coming
+
     def admit(self, waiting: int) -> bool:
         """One comes while `waiting` are here: True to take it in, False to have it held."""
         if waiting >= self._hiwat:

@@ -2,7 +2,8 @@
 
 As OpenSMTPD's mta_connect: no more connections than there is work for, none beyond the limits, none too soon.
 Other than there, a connection that does not come about within seconds is late: it goes on, but the next route
-is tried beside it, so that a dead host or a dead family costs seconds and not the time-out.
+is tried beside it, so that a dead host or a dead family costs seconds and not the time-out. And who waits for
+the source's limit stands in line for the next place there (places.py).
 """
 
 import asyncio
@@ -21,9 +22,6 @@ DELAY_CHECK_LIMIT = 5.0
 LATE_SECONDS = 3.0
 """Seconds until a connection that has not come about is late: SYN was sent three times by then."""
 
-LATE_MOST = 500
-"""As many late connections of a source do not count among those it may have."""
-
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
@@ -35,7 +33,7 @@ class Connector:
     administrator.
     """
 
-    __slots__ = ("error", "lastconn", "nconn", "relay", "source", "timer", "trouble")
+    __slots__ = ("_line", "error", "lastconn", "nconn", "relay", "source", "timer", "trouble")
 
     def __init__(self, relay: "Relay", source: Source) -> None:
         self.relay = relay
@@ -45,6 +43,7 @@ class Connector:
         self.nconn = 0
         self.lastconn = NEVER
         self.timer: asyncio.TimerHandle | None = None
+        self._line: int | None = None  # the limit of the source's for which it stands in line
 
     def __str__(self) -> str:
         return f"[connector:{self.source}->{self.relay}]"
@@ -64,9 +63,11 @@ class Connector:
         while not self.error and self._wanted():
             if not self._connect():
                 return
+        self._leave_line()
 
     def close(self) -> None:
         """The relay is gone."""
+        self._leave_line()
         if self.timer is not None:
             self.timer.cancel()
 
@@ -94,13 +95,14 @@ class Connector:
         )
         if (
             domain.nconn >= limits.maxconn_per_domain
-            or self.source.nconn - min(self.source.late, LATE_MOST) >= limits.maxconn_per_source
             or self.nconn >= limits.maxconn_per_connector
             or relay.nconn >= limits.maxconn_per_relay
         ):
             return self._wait(now + DELAY_CHECK_LIMIT)
         if until > now:
             return self._wait(until)
+        if not self.source.is_free(self, limits.maxconn_per_source):
+            return self._stand_in_line(limits.maxconn_per_source, now)
         choice = relay.mta.routing.find_route(domain.mxs, self.source, limits, now, relay.backup_preference)
         if choice.route is None or choice.mx is None:
             if choice.error:
@@ -112,6 +114,7 @@ class Connector:
 
     def _begin(self, route: Route, mx: Mx, now: float) -> None:
         relay = self.relay
+        self._leave_line()  # for another one it goes to the end
         for book in (self, relay, relay.domain):
             book.nconn += 1
             book.lastconn = now
@@ -132,6 +135,7 @@ class Connector:
                 book.late -= 1
 
         connecting.add_done_callback(settled)
+        self.source.changed()
         self.relay.mta.routing.unreached(route.dst.family, self.relay.mta.loop.time())
         self.connect(again=True)
 
@@ -151,6 +155,7 @@ class Connector:
 
     def fail(self, error: str) -> None:
         """Nothing more is to be had of it."""
+        self._leave_line()
         if not self.error:
             self.error = error
             self.relay.mta.log.info(f"smtp-out: {_ERRORS[error]} {self}")
@@ -161,7 +166,21 @@ class Connector:
         if self.error == error:
             self.error = ""
 
+    def _stand_in_line(self, limit: int, now: float) -> bool:
+        if self._line != limit:
+            self._leave_line()
+            self._line = limit
+        self.source.stand(self, limit)
+        self.timer = self.relay.mta.loop.call_at(now + DELAY_CHECK_LIMIT, self._wait_over)
+        return False
+
+    def _leave_line(self) -> None:
+        if self._line is not None:
+            limit, self._line = self._line, None
+            self.source.leave(self, limit)
+
     def _wait(self, until: float) -> bool:
+        self._leave_line()
         self.timer = self.relay.mta.loop.call_at(until, self._wait_over)
         return False
 

@@ -15,6 +15,8 @@ from smtpd.messages.pony_lookup import MxHost
 from smtpd.mproc.log import Log
 from smtpd.mproc.stat import Stat
 
+from .places import Places
+
 DELAY_ROUTE_BASE = 15.0
 DELAY_ROUTE_MAX = 3600.0
 NEVER = float("-inf")
@@ -26,16 +28,27 @@ SUSPECT_SECONDS = 60.0
 DISABLED_NET = "net"
 
 
-class Source:
-    """A local address to connect from, "" for whatever the system takes."""
+LATE_MOST = 500
+"""As many late connections of a source do not count among those it may have."""
 
-    __slots__ = ("__weakref__", "address", "lastconn", "late", "nconn")
 
-    def __init__(self, address: str) -> None:
+class Source(Places):
+    """A local address to connect from, "" for whatever the system takes. `late`: of its connections, those
+    that take longer to come about than they should.
+    """
+
+    __slots__ = ("address", "lastconn", "late")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, address: str) -> None:
+        super().__init__(loop)
         self.address = address
-        self.nconn = 0
         self.late = 0
         self.lastconn = NEVER
+
+    @property
+    def taken(self) -> int:
+        """Connections that count: a dead host uses up nothing at first."""
+        return self.nconn - min(self.late, LATE_MOST)
 
     @property
     def family(self) -> str:
@@ -177,7 +190,7 @@ class Routing:
         """The source of that address."""
         source = self.sources.get(address)
         if source is None:
-            source = self.sources[address] = Source(address)
+            source = self.sources[address] = Source(self._loop, address)
         return source
 
     def host(self, address: str, name: str) -> Host:
@@ -286,6 +299,7 @@ class Routing:
         """
         for end in (route, route.src, route.dst):
             end.nconn -= 1
+        route.src.changed()
         route.lastdisc = now
         if route.new or (failed and not route.ready):
             self.disable(route)

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 HANDSHAKE_SECONDS = 60.0
 """How long the other host may take for all of the TLS handshake, however it comes in."""
 
+GIVE_WAY_SECONDS = 5.0
+"""How long a session that is ended for others waits for the reply to QUIT."""
+
 LINGER_SECONDS = 1.0
 """An idle connection beside others stays this long; the last one as the limit session-keepalive says."""
 
@@ -224,7 +227,7 @@ class MtaSession:
 
     def wake(self) -> None:
         """The relay has a task."""
-        self._idle = False
+        self._busy()
         self._advance()
 
     def check(self, now: float) -> None:
@@ -298,7 +301,7 @@ class MtaSession:
 
     def _send(self, job: Job) -> None:
         assert self._client is not None
-        self._idle = False
+        self._busy()
         self._tries += 1
         self.messages += 1
         self.mta.stat.add("mta.task.running")
@@ -340,6 +343,19 @@ class MtaSession:
             self.deadline = now + LINGER_SECONDS
             self._idle_since = now
             self.relay.idle[self] = None
+            if not self.relay.holdq.coming:
+                # else its next task is on its way from scheduler
+                self._route.src.idle[self] = None
+                self._route.src.changed()
+
+    def _busy(self) -> None:
+        self._idle = False
+        self._route.src.idle.pop(self, None)
+
+    def give_way(self) -> None:
+        """Others need the connection that this one does not."""
+        self._quit()
+        self.deadline = min(self.deadline, self.mta.loop.time() + GIVE_WAY_SECONDS)
 
     def _lingers(self, now: float) -> bool:
         """Does an idle session stay a while longer? The last one of a relay does."""
@@ -351,8 +367,9 @@ class MtaSession:
 
     def _quit(self) -> None:
         assert self._client is not None
-        self._idle = False
+        self._busy()
         self._quitting = True
+        self._route.src.leaving.add(self)
         self.relay.quitting += 1
         self.relay.idle.pop(self, None)
         self._handle(self._client.quit())
@@ -442,6 +459,7 @@ class MtaSession:
     def _closed(self, event: Closed) -> None:
         client = self._client
         assert client is not None
+        self._busy()
         if event.reason == "quit":
             self.mta.log.info(f"{self.id:016x} mta disconnected reason=quit messages={client.accepted}")
         elif client.accepted:
@@ -462,8 +480,10 @@ class MtaSession:
         if self._over:
             return
         self._over = True
+        self._busy()
         self.relay.idle.pop(self, None)
         if self._quitting:
+            self._route.src.leaving.discard(self)
             self.relay.quitting -= 1
         self._next.give_back()
         self.mta.session_over(self)

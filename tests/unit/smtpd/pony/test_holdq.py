@@ -15,7 +15,8 @@ def test_hold_and_release() -> None:
     # on hold until lowat is reached
     assert holdq.taken(4) == 0
     assert not holdq.admit(4)
-    assert holdq.taken(3) == 2
+    assert holdq.coming == 0
+    assert holdq.taken(3) == holdq.coming == 2
     assert not holdq.onhold
     # those two are on their way: no more are asked for before they are here or room is made
     assert holdq.taken(2) == 0

@@ -12,6 +12,7 @@ from smtpd.config.model import MtaLimits
 from smtpd.messages.pony_lookup import MxHost
 from smtpd.mproc.stat import Stat
 from smtpd.pony.mta import connect as module
+from smtpd.pony.mta import routing
 from smtpd.pony.mta.connect import Connector
 from smtpd.pony.mta.pauses import Pauses
 from smtpd.pony.mta.routing import NEVER, Domain, Route, Routing
@@ -210,7 +211,7 @@ def test_late_connections_do_not_use_up_the_source(make: Any, monkeypatch: pytes
     for _ in range(5):
         late(mta)
     assert len(mta.begun) == 5 and relay.late == 5
-    monkeypatch.setattr(module, "LATE_MOST", 1)
+    monkeypatch.setattr(routing, "LATE_MOST", 1)
     connector.source.nconn = 3
     connector.source.late = 3
     other, another, _ = make(limits, 1, ("192.0.2.9",))
@@ -241,3 +242,45 @@ def test_what_the_system_says(make: Any, error: int | None, source: str, suspect
     assert connector.error == failed
     connector.recover("source")
     assert connector.error == ""
+
+
+def test_the_next_in_line_has_what_another_gave_up(make: Any, loop: asyncio.AbstractEventLoop) -> None:
+    """At once and in turn; those whose mail is gone, or whose relay is, do not stand in the way."""
+    limits = replace(FREE, maxconn_per_source=1)
+    made = [make(limits, 1, (f"192.0.2.{number}",)) for number in range(1, 6)]
+    connectors = [connector for _, connector, _ in made]
+    mta = made[0][2]
+    for connector in connectors:
+        connector.connect()
+    source = connectors[0].source
+    assert len(mta.begun) == 1 and source.waiting == 4
+    made[1][0].tasks.clear()
+    connectors[2].close()
+    connectors[0].collect(mta.begun[0])
+    connectors[0].connect(again=True)
+    late(mta)
+    assert [route.dst.address for route in mta.begun] == ["192.0.2.1", "192.0.2.4"]
+    assert source.waiting == 2
+    connectors[4].fail("source")
+    assert source.waiting == 1
+    connectors[3].collect(mta.begun[1])
+    late(mta)
+    assert [route.dst.address for route in mta.begun][2:] == ["192.0.2.1"], "behind those before it"
+    assert source.waiting == 0
+    for connector in connectors:
+        connector.close()
+
+
+def test_who_has_to_wait_anyway_does_not_stand_in_line(make: Any) -> None:
+    limits = replace(FREE, maxconn_per_source=1)
+    _, other, mta = make(limits, 1)
+    other.connect()
+    delayed, connector, _ = make(replace(limits, conndelay_relay=60), 1, ("192.0.2.2",))
+    connector.connect()
+    assert connector.source.waiting == 1
+    delayed.lastconn = mta.loop.time()
+    other.collect(mta.begun[0])
+    late(mta)
+    assert connector.source.waiting == 0 and len(mta.begun) == 1
+    assert connector.timer is not None
+    connector.close()

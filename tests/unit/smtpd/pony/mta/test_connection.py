@@ -62,8 +62,8 @@ def sinks(tmp_path: Path) -> Iterator[Callable[..., TlsSink]]:
         one.close()
 
 
-def route(address: str = "127.0.0.1", source: str = "") -> Route:
-    return Route(1, Source(source), Host(address))
+def route(loop: asyncio.AbstractEventLoop, address: str = "127.0.0.1", source: str = "") -> Route:
+    return Route(1, Source(loop, source), Host(address))
 
 
 def turn(loop: asyncio.AbstractEventLoop, condition: Callable[[], object]) -> None:
@@ -87,7 +87,7 @@ def test_in_the_clear(loop: asyncio.AbstractEventLoop, user: User, sinks: Callab
     assert not connection.made and connection.source == "-"
     connection.write(b"nobody hears")
     connection.close()
-    loop.run_until_complete(connection.open(route(source="127.0.0.1"), sinks().port))
+    loop.run_until_complete(connection.open(route(loop, source="127.0.0.1"), sinks().port))
     turn(loop, lambda: user.data)
     assert connection.made and connection.source == "127.0.0.1"
     assert user.data == b"220 sink.test ESMTP\r\n"
@@ -99,7 +99,7 @@ def test_in_the_clear(loop: asyncio.AbstractEventLoop, user: User, sinks: Callab
 def test_under_tls(loop: asyncio.AbstractEventLoop, user: User, sinks: Callable[..., TlsSink]) -> None:
     to = sinks(smtps=True)
     connection = Connection(loop, user)
-    loop.run_until_complete(connection.open(route(), to.port))
+    loop.run_until_complete(connection.open(route(loop), to.port))
     connection.start_tls(context(), "mx.test")
     turn(loop, lambda: user.data)
     connection.write(b"QUIT\r\n")
@@ -113,7 +113,7 @@ def test_no_tls_is_told_once(
     loop: asyncio.AbstractEventLoop, user: User, sinks: Callable[..., TlsSink], name: str
 ) -> None:
     connection = Connection(loop, user)
-    loop.run_until_complete(connection.open(route(), sinks().port))
+    loop.run_until_complete(connection.open(route(loop), sinks().port))
     connection.start_tls(context(), name)  # the other side greets in the clear
     turn(loop, lambda: len(user.heard) > 1)
     loop.run_until_complete(asyncio.sleep(0.01))
@@ -127,7 +127,7 @@ def test_what_is_dropped_is_silent(
     loop: asyncio.AbstractEventLoop, user: User, sinks: Callable[..., TlsSink]
 ) -> None:
     connection = Connection(loop, user)
-    loop.run_until_complete(connection.open(route(), sinks(smtps=True, hang=True).port))
+    loop.run_until_complete(connection.open(route(loop), sinks(smtps=True, hang=True).port))
     connection.start_tls(context(), "mx.test")
     connection.drop()
     loop.run_until_complete(asyncio.sleep(0.01))
@@ -138,9 +138,9 @@ def test_nobody_there(loop: asyncio.AbstractEventLoop, user: User) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(ConnectionRefusedError):
-            loop.run_until_complete(Connection(loop, user).open(route(), taken.getsockname()[1]))
+            loop.run_until_complete(Connection(loop, user).open(route(loop), taken.getsockname()[1]))
     with pytest.raises(OSError, match="assign"):
-        loop.run_until_complete(Connection(loop, user).open(route(source="192.0.2.1"), 25))
+        loop.run_until_complete(Connection(loop, user).open(route(loop, source="192.0.2.1"), 25))
     assert user.heard == []
 
 
@@ -151,7 +151,7 @@ def test_nobody_answers(loop: asyncio.AbstractEventLoop, user: User, monkeypatch
     monkeypatch.setattr(module, "CONNECT_SECONDS", 0.02)
     monkeypatch.setattr(module, "_reach", never)
     with pytest.raises(TimeoutError):
-        loop.run_until_complete(Connection(loop, user).open(route(), 25))
+        loop.run_until_complete(Connection(loop, user).open(route(loop), 25))
 
 
 def test_a_reader_that_is_slow(loop: asyncio.AbstractEventLoop, user: User) -> None:

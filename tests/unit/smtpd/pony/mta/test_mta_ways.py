@@ -17,6 +17,7 @@ from smtpd.messages.pony_queue import (
     OpenMessage,
 )
 from smtpd.mproc.dispatch import handlers_of
+from smtpd.pony.mta import connect as connect_module
 from smtpd.pony.mta import mta as module
 from smtpd.pony.mta.mta import Mta
 from smtpd.pony.mta.ourselves import Ourselves
@@ -354,3 +355,20 @@ def test_stop_while_connecting(bench: Any, make_host: Callable[..., Any]) -> Non
 
 def test_messages_handled() -> None:
     assert set(handlers_of(Mta).values()) == {"relay_mta"}
+
+
+def test_idle_connections_make_room_for_other_destinations(
+    make_bench: Callable[..., Any], make_host: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one connection for all, though none would end by itself and nobody looks again."""
+    monkeypatch.setattr(connect_module, "DELAY_CHECK_LIMIT", 1000)
+    bench = make_bench(maxconn_per_source=1, sessdelay_keepalive=1000)
+    hosts = [make_host() for _ in range(3)]
+    bench.tables["<dynamic:0>"] = [f"smtp://127.0.0.1:{host.port}" for host in hosts]
+    for _ in hosts:
+        bench.relay()
+        bench.process.turn()  # else they would share a lookup
+    assert {type(result) for result in bench.wait(3)} == {DeliveryOk}
+    assert [len(host.mails) for host in hosts] == [1, 1, 1]
+    assert [host.commands[-1] for host in hosts[:2]] == ["QUIT", "QUIT"]
+    assert hosts[2].open == 1, "kept while nobody waits"

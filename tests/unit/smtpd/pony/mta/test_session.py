@@ -10,6 +10,8 @@ import pytest
 from smtpd.config.model import Config, MtaLimits
 from smtpd.messages.pony_lookup import MxHost
 from smtpd.messages.pony_queue import OpenMessage
+from smtpd.pony.holdq import HoldQueue
+from smtpd.pony.mta import session as session_module
 from smtpd.pony.mta.connect import Connector
 from smtpd.pony.mta.pauses import Pauses
 from smtpd.pony.mta.relay import Relay
@@ -179,3 +181,33 @@ def test_trace(bench: Bench) -> None:
         "<<< 220 x",
         ">>> EHLO me",
     ]
+
+
+def test_an_idle_session_gives_way(bench: Bench, loop: asyncio.AbstractEventLoop) -> None:
+    ready(bench)
+    source = bench.routing.source("")
+    assert list(source.idle) == [bench.session]
+    bench.transport.written = b""
+    bench.session.give_way()
+    assert bench.transport.written == b"QUIT\r\n"
+    assert bench.relay.idle == source.idle == {}
+    assert source.leaving == {bench.session}
+    bench.session.check(loop.time() + session_module.GIVE_WAY_SECONDS + 1)
+    assert bench.transport.aborted, "a host that does not answer holds up nobody"
+    bench.connection.connection_lost(None)
+    assert source.leaving == set() and source.nconn == 0
+
+
+def test_a_session_whose_next_task_comes_does_not_give_way(bench: Bench) -> None:
+    bench.relay.holdq = HoldQueue(1, 0, 1)
+    assert bench.relay.holdq.admit(0) and not bench.relay.holdq.admit(1)
+    assert bench.relay.holdq.taken(0) == 1
+    ready(bench)
+    assert bench.relay.idle == {bench.session: None}
+    assert bench.routing.source("").idle == {}
+
+
+def test_a_session_that_the_host_ended_cannot_give_way(bench: Bench) -> None:
+    ready(bench)
+    bench.hear(b"421 4.4.2 idle\r\n")
+    assert bench.routing.source("").idle == {}

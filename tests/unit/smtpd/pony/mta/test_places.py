@@ -1,0 +1,178 @@
+"""Places and lines: whose turn it is, and that nobody is asked in vain."""
+
+import asyncio
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smtpd.mproc.loop import new_loop
+from smtpd.pony.mta import places as module
+from smtpd.pony.mta.places import Places
+
+
+class Waiter:
+    """Wants so many places under a limit."""
+
+    def __init__(self, places: Places, name: str, limit: int, wanted: int = 1) -> None:
+        self.places, self.name, self.limit, self.wanted = places, name, limit, wanted
+        self.asked = 0
+        self.begun: list[str] = []
+
+    def connect(self, again: bool = False) -> None:
+        self.asked += 1
+        while self.wanted:
+            if not self.places.is_free(self, self.limit):
+                self.places.stand(self, self.limit)
+                return
+            self.places.leave(self, self.limit)
+            self.wanted -= 1
+            self.places.nconn += 1
+            self.begun.append(self.name)
+        self.places.leave(self, self.limit)
+
+
+class Idler:
+    """A session that keeps the order in which it was ended."""
+
+    def __init__(self, places: Places, ended: list[Any]) -> None:
+        self.places, self.ended = places, ended
+        places.idle[self] = None
+        places.nconn += 1
+
+    def give_way(self) -> None:
+        del self.places.idle[self]
+        self.places.leaving.add(self)
+        self.ended.append(self)
+
+    def end(self) -> None:
+        self.places.leaving.discard(self)
+        self.places.nconn -= 1
+        self.places.changed()
+
+
+def turn(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_until_complete(asyncio.sleep(0.001))
+
+
+def end(places: Places) -> None:
+    """One connection is over."""
+    places.nconn -= 1
+    places.changed()
+
+
+def test_in_turn(loop: asyncio.AbstractEventLoop) -> None:
+    """First come, first served; who wants another one goes to the end."""
+    places = Places(loop)
+    places.nconn = 1
+    order: list[str] = []
+    waiters = [Waiter(places, name, 1, wanted) for name, wanted in (("a", 2), ("b", 1), ("c", 1))]
+    for waiter in waiters:
+        waiter.begun = order
+        waiter.connect()
+    assert places.waiting == 3 and order == []
+    for _ in range(4):
+        end(places)
+        newcomer = Waiter(places, "newcomer", 1)
+        assert not newcomer.places.is_free(newcomer, 1), "others were there before"
+        turn(loop)
+    assert order == ["a", "b", "c", "a"]
+    assert places.waiting == 0
+    end(places)
+    assert places.is_free(waiters[0], 1)
+
+
+def test_only_the_next_is_asked(loop: asyncio.AbstractEventLoop) -> None:
+    places = Places(loop)
+    places.nconn = 1
+    waiters = [Waiter(places, str(number), 1) for number in range(1000)]
+    for waiter in waiters:
+        waiter.connect()
+        waiter.asked = 0
+    turn(loop)
+    assert sum(waiter.asked for waiter in waiters) == 0
+    for number in range(1, 4):
+        end(places)
+        turn(loop)
+        assert sum(waiter.asked for waiter in waiters) == number
+
+
+def test_many_free_places_are_given_in_portions(loop: asyncio.AbstractEventLoop, monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "SERVE_AT_ONCE", 10)
+    places = Places(loop)
+    places.nconn = 100
+    waiters = [Waiter(places, "", 100) for number in range(35)]
+    for waiter in waiters:
+        waiter.connect()
+    places.nconn = 0
+    places._serve()
+    assert places.nconn == 10
+    turn(loop)
+    assert places.nconn == 35
+
+
+def test_the_longest_idle_gives_way(loop: asyncio.AbstractEventLoop) -> None:
+    places = Places(loop)
+    ended: list[Any] = []
+    first, second, third = (Idler(places, ended) for _ in range(3))
+    waiters = [Waiter(places, "", 3) for _ in range(2)]
+    turn(loop)
+    assert ended == [], "nobody waits"
+    waiters[0].connect()
+    turn(loop)
+    assert ended == [first]
+    places.changed()
+    turn(loop)
+    assert ended == [first], "one for each that waits"
+    waiters[1].connect()
+    turn(loop)
+    assert ended == [first, second]
+    first.end()
+    second.end()
+    turn(loop)
+    assert places.nconn == 3 and places.waiting == 0 and list(places.idle) == [third]
+
+
+def test_limits_of_ones_own(loop: asyncio.AbstractEventLoop) -> None:
+    """A connector with a low limit does not hold up those with a higher one."""
+    places = Places(loop)
+    places.nconn = 4
+    low, high, other = Waiter(places, "low", 1), Waiter(places, "high", 4), Waiter(places, "other", 4)
+    for waiter in (low, high, other):
+        waiter.connect()
+    end(places)
+    turn(loop)
+    assert (low.begun, high.begun, other.begun) == ([], ["high"], [])
+    places.leave(other, 4)
+    places.leave(other, 4)
+    places.nconn = 0
+    places.changed()
+    turn(loop)
+    assert low.begun == ["low"] and places.waiting == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from(["come", "end", "leave"]), st.integers(1, 3)), max_size=60))
+def test_no_place_stays_free_while_somebody_waits(steps: list[tuple[str, int]]) -> None:
+    loop = new_loop()
+    places = Places(loop)
+    waiters: list[Waiter] = []
+    try:
+        for what, number in steps:
+            if what == "come":
+                waiters.append(Waiter(places, "", number, wanted=number))
+                waiters[-1].connect()
+            elif what == "end" and places.nconn:
+                end(places)
+            elif what == "leave" and waiters:
+                waiter = waiters[number % len(waiters)]
+                waiter.wanted = 0
+                places.leave(waiter, waiter.limit)
+            turn(loop)
+            assert all(places.nconn >= waiter.limit for waiter in waiters if waiter.wanted)
+            assert places.waiting == sum(bool(waiter.wanted) for waiter in waiters)
+        while places.nconn:
+            end(places)
+            turn(loop)
+        assert places.waiting == 0 and all(not waiter.wanted for waiter in waiters)
+    finally:
+        loop.close()
