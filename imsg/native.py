@@ -56,8 +56,10 @@ def find_waits(
     found: int = lib.imsg_waits(
         out, len(out), sender_channel, got, len(got), receiver_channel, position, types, waits, most, missed
     )
-    pairs = [(types[i], waits[i]) for i in range(found)]
-    return int(position[0]), pairs, int(missed[0])
+    found = max(found, 0)  # -1: one of the two is no recorder
+    numbers = memoryview(ffi.buffer(types)).cast("I")[:found].tolist()
+    times = memoryview(ffi.buffer(waits)).cast("Q")[:found].tolist()
+    return int(position[0]), list(zip(numbers, times, strict=True)), int(missed[0])
 
 
 class FrameReader:

@@ -112,13 +112,13 @@ def watching(bed: Bed, number: int, *, slow: bool) -> Iterator[list[subprocess.P
 
 
 @contextlib.contextmanager
-def profiling(bed: Bed) -> Iterator[None]:
-    """`profile all`."""
-    bed.daemon.ctl("profile", "all")
+def profiling(bed: Bed, subsystem: str) -> Iterator[None]:
+    """`profile SUBSYSTEM`."""
+    bed.daemon.ctl("profile", subsystem)
     try:
         yield
     finally:
-        bed.daemon.ctl("unprofile", "all")
+        bed.daemon.ctl("unprofile", subsystem)
 
 
 @contextlib.contextmanager
@@ -246,7 +246,10 @@ def measure(options: argparse.Namespace, work: Path) -> Iterator[Line]:
             ("trace imsg --watch, everything", 0.10, lambda: watching(bed, 1, slow=False)),
             ("three watchers that have stopped", 0.10, lambda: watching(bed, 3, slow=True)),
             ("capture -w, everything", 0.10, lambda: capturing(bed)),
-            ("profile all", 0.05, lambda: profiling(bed)),
+            ("profile all", 0.05, lambda: profiling(bed, "all")),
+            ("profile imsg", 0.05, lambda: profiling(bed, "imsg")),
+            ("profile mproc", 0.05, lambda: profiling(bed, "mproc")),
+            ("profile queue", 0.05, lambda: profiling(bed, "queue")),
         )
         for name, limit, way in ways:
             if options.only not in name:

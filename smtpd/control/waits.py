@@ -6,9 +6,12 @@ sample under load.
 """
 
 import mmap
+import struct
 from asyncio import TimerHandle
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from imsg.layout import NEXT_AT
 from imsg.waits import find_waits
 from smtpd.messages.catalogue import CATALOGUE
 from smtpd.messages.control_observation import ProfileRow
@@ -32,6 +35,9 @@ class Waits:
         self._watchers = watchers
         self._mapped: dict[tuple[str, int], tuple[Memory, mmap.mmap]] = {}
         self._since: dict[tuple[tuple[str, int], tuple[str, int]], int] = {}
+        self._seen: dict[tuple[str, int], int] = {}  # receiver -> how far its recorder was when all was read
+        # by receiver and kind's number
+        self._takers: dict[tuple[str, int], Callable[[int], None] | None] = {}
         self._timer: TimerHandle | None = None
         self.missed = 0
 
@@ -45,6 +51,7 @@ class Waits:
             return
         self.missed = 0
         self._since.clear()
+        self._seen.clear()
         self._look(first=True)
 
     def rows(self) -> list[ProfileRow]:
@@ -54,6 +61,10 @@ class Waits:
     def _look(self, first: bool = False) -> None:
         self._map()
         for receiver, (_, got) in self._mapped.items():
+            (written,) = struct.unpack_from("=Q", got, NEXT_AT)
+            if self._seen.get(receiver) == written:
+                continue
+            self._seen[receiver] = written
             for sender, (_, sent) in self._mapped.items():
                 if linked(sender[0], receiver[0]) and sender != receiver:
                     self._between(sender, sent, receiver, got, first)
@@ -66,13 +77,24 @@ class Waits:
         since = self._since.get(link, 0)
         most = 1 << 16 if first else MOST_OF_A_LINK
         self._since[link], waits, missed = find_waits(sent, receiver[0], got, sender[0], since, most)
+        if len(waits) == most:
+            self._seen.pop(receiver, None)  # there may be more
         if first:
             return  # from before
         self.missed += missed
+        name, takers = receiver[0], self._takers
         for number, waited in waits:
-            kind = CATALOGUE.by_number.get(number)
-            if kind is not None:
-                self._process.profile.add("imsg", "socket", receiver[0], kind.name, waited)
+            key = name, number
+            if key not in takers:
+                takers[key] = self._taker(name, number)
+            take = takers[key]
+            if take is not None:
+                take(waited)
+
+    def _taker(self, receiver: str, number: int) -> Callable[[int], None] | None:
+        """Where the waits of a kind go; None if there is no such kind."""
+        kind = CATALOGUE.by_number.get(number)
+        return self._process.profile.samples("imsg", "socket", receiver, kind.name).append if kind else None
 
     def _map(self) -> None:
         """Map what is new among the memories."""
@@ -80,6 +102,7 @@ class Waits:
             if key not in self._mapped or self._mapped[key][0] != memory:
                 mapped = mmap.mmap(memory.fd, memory.size, prot=mmap.PROT_READ)
                 self._mapped[key] = memory, mapped
+                self._seen.pop(key, None)
                 for link in [link for link in self._since if key in link]:
                     del self._since[link]
 

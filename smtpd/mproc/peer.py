@@ -7,7 +7,7 @@ frame or message that cannot be, a reply nobody asked for, a kind it may not sen
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, KeysView
 from typing import Any, Protocol
 
 from imsg import Channel, ChannelClosed, FrameError, MessageError, Received
@@ -125,6 +125,11 @@ class Peer:
             reply = kind_of(kind_of(request).reply)
             known = self._replies_of[request] = reply.number, reply.descriptor is not False
         return known
+
+    @property
+    def asked(self) -> KeysView[int]:
+        """The ids of the requests that wait for their reply."""
+        return self._asked.keys()
 
     @property
     def unanswered(self) -> int:
@@ -248,8 +253,8 @@ class Peer:
             then(reply)
 
     def observe(self, observer: Observer | None) -> None:
-        """Have what is handled from now on measured, or no more."""
-        if observer is not self._observer:
+        """Have what is handled from now on measured, or no more; handlers are asked for anew."""
+        if observer is not None or self._observer is not None:
             self._observer = observer
             self._routes.clear()
 

@@ -33,10 +33,9 @@ if TYPE_CHECKING:
     from .process import Process
 
 SAMPLE_SECONDS = 0.2
-"""Between two looks at what waits: all processes together pay a two-hundredth of a processor for it."""
-
-FOLD_SECONDS = 0.25
-"""What was measured meanwhile is kept value by value: some thousand."""
+"""Between two looks at what waits, and two foldings: what is measured meanwhile is kept value by value, some
+thousand. One timer for all, for a process that is woken pays more than for what it then does.
+"""
 
 MOST_ROWS = 2000
 ROOM = 12000
@@ -118,10 +117,10 @@ class Profiling:
         self._rows: list[ProfileRow] = []
         self._timer: TimerHandle | None = None
         self._due = 0.0
+        self._sampled = 0.0  # when _cpu was
         self._cpu = (0, 0)
         self._counted: dict[int, KindCount] | None = None  # when imsg's profile began
         self._frames: list[ProfileRow] = []
-        self._folding: TimerHandle | None = None
         self.hooks: dict[str, Callable[[bool], None]] = {"mproc": self._sample_mproc}
         self.collectors: list[Callable[[], None]] = []
         self.sources: list[Callable[[], list[ProfileRow]]] = [self._count_frames]
@@ -154,14 +153,15 @@ class Profiling:
             return
         if subsystem == "imsg":
             self._process.handling.measure(on)
-            if self._folding is not None:
-                self._folding.cancel()
-                self._folding = None
-            if on:
-                self._fold()
         hook = self.hooks.get(subsystem)
         if hook is not None:
             hook(on)
+        wanted = any(each == "imsg" or each in self.hooks for each in self._began)
+        if wanted and self._timer is None:
+            self._next_tick()
+        elif not wanted and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def part(self, reqid: int, start: int) -> ProfilePart:
         """The rows from `start` on that fit a frame."""
@@ -182,9 +182,16 @@ class Profiling:
         milliseconds = (time.monotonic_ns() - longest) // 1_000_000
         return ProfilePart(reqid, end if end < len(self._rows) else 0, milliseconds, rows)
 
-    def _fold(self) -> None:
+    def _next_tick(self) -> None:
+        self._due = time.monotonic() + SAMPLE_SECONDS  # the loop's own clock has milliseconds only
+        self._timer = self._process.loop.call_later(SAMPLE_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        late = max(0.0, time.monotonic() - self._due)
+        if "mproc" in self._began:
+            self._sample(late)
         self._process.profile.fold()
-        self._folding = self._process.loop.call_later(FOLD_SECONDS, self._fold)
+        self._next_tick()
 
     # imsg: what the recorder counts anyway
 
@@ -214,24 +221,17 @@ class Profiling:
 
     def _sample_mproc(self, on: bool) -> None:
         self._process.handling.follow(on)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if on:
+            self._sampled = time.monotonic()
             self._cpu = (time.thread_time_ns(), time.process_time_ns())
-            self._next_sample()
 
-    def _next_sample(self) -> None:
-        self._due = time.monotonic() + SAMPLE_SECONDS  # the loop's own clock has milliseconds only
-        self._timer = self._process.loop.call_later(SAMPLE_SECONDS, self._sample)
-
-    def _sample(self) -> None:
+    def _sample(self, late: float) -> None:
         """Now and then: how late is this, what has the loop's thread worked since, what waits where."""
         profile = self._process.profile
-        late = max(0.0, time.monotonic() - self._due)
+        since, self._sampled = self._sampled, time.monotonic()
         profile.add("mproc", "late", "", "loop", int(late * 1e9))
         before, self._cpu = self._cpu, (time.thread_time_ns(), time.process_time_ns())
-        period = max(1, int((SAMPLE_SECONDS + late) * 1e9))
+        period = max(1, int((self._sampled - since) * 1e9))
         profile.add("mproc", "busy", "", "loop", (self._cpu[0] - before[0]) * 1000 // period)
         profile.add("mproc", "busy", "", "all threads", (self._cpu[1] - before[1]) * 1000 // period)
         for peer in self._process.peers():
@@ -241,7 +241,6 @@ class Profiling:
             profile.add("mproc", "queued", peer.name, "in", _unread(peer))
             profile.add("mproc", "unanswered", peer.name, "requests", peer.unanswered)
             profile.add("mproc", "oldest", peer.name, "request", self._process.handling.oldest(peer))
-        self._next_sample()
 
 
 def _unread(peer: Peer) -> int:

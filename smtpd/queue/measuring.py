@@ -6,12 +6,15 @@ While nobody profiles the spool's methods are its own; while somebody does, meas
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from smtpd.spool import durable
 
 if TYPE_CHECKING:
     from .process import Process
+
+_now = time.perf_counter_ns
 
 ANSWERED = (
     "open_incoming",
@@ -52,26 +55,28 @@ class Measuring:
 
     def collect(self) -> None:
         """Take over what threads have measured."""
+        took = self._process.profile.samples("queue", "fsync", "", "fsync")
         while self._synced:
-            self._process.profile.add("queue", "fsync", "", "fsync", self._synced.popleft())
+            took.append(self._synced.popleft())
 
     def _answered(self, name: str, operation: Callable[..., None]) -> Callable[..., None]:
+        took = self._process.profile.samples("queue", "operation", "", name).append
+
+        def answered(then: Callable[[Any], None], began: int, result: Any) -> None:
+            took(_now() - began)
+            then(result)
+
         def timed(*arguments: Any) -> None:
-            began = time.perf_counter_ns()
-            *given, then = arguments
-
-            def answered(result: Any) -> None:
-                self._process.profile.add("queue", "operation", "", name, time.perf_counter_ns() - began)
-                then(result)
-
-            operation(*given, answered)
+            operation(*arguments[:-1], partial(answered, arguments[-1], _now()))
 
         return timed
 
     def _called(self, name: str, operation: Callable[..., None]) -> Callable[..., None]:
+        took = self._process.profile.samples("queue", "operation", "", name).append
+
         def timed(*arguments: Any) -> None:
-            began = time.perf_counter_ns()
+            began = _now()
             operation(*arguments)
-            self._process.profile.add("queue", "operation", "", name, time.perf_counter_ns() - began)
+            took(_now() - began)
 
         return timed

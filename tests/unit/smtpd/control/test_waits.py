@@ -136,3 +136,16 @@ def test_what_was_overwritten_is_counted_and_said(bench: Bench) -> None:
     )
     bench.rows()
     assert bench.waits.rows() == [ProfileRow("imsg", "missed", "", "socket", 1, 0, 0, [])]
+
+
+def test_what_one_look_leaves_the_next_ones_take(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_OF_A_LINK", 2)
+    bench.waits.measure(True)
+    for peerid in range(1, 8):
+        bench.sent("pony", "queue", peerid)
+    total = 0
+    for _ in range(100):
+        total = bench.rows().get(("imsg", "socket", "queue", "CreateMessage"), (0, 0))[0]
+        if total == 7:
+            break
+    assert total == 7 and bench.waits.missed == 0

@@ -153,3 +153,41 @@ def test_the_oldest_request(link: Any, incoming: Any) -> None:
     assert pony.rows() == {}, "followed, not measured"
     pony.handling.follow(False)
     assert pony.handling.oldest(link.queue) == 0 and not pony.handling.on
+
+
+def test_who_only_follows_leaves_handlers_and_replies_alone(link: Any) -> None:
+    pony = Measured(link.queue)
+
+    def own(*_: Any) -> None: ...
+
+    kind = kind_of(CreateMessage)
+    pony.handling.follow(True)
+    assert pony.handling.handler(link.queue, kind, own) is own
+    assert pony.handling.request(link.queue, 1, CreateMessage, own) is own
+    pony.handling.measure(True)
+    assert pony.handling.handler(link.queue, kind, own) is not own
+    assert pony.handling.request(link.queue, 2, CreateMessage, own) is not own
+
+
+@pytest.mark.parametrize("marking", [False, True])
+def test_measured_alike_whatever_a_message_carries(link: Any, marking: bool) -> None:
+    queue = Measured(link.pony)
+    queue.handling.mark(marking)
+    queue.handling.measure(True)
+    for arguments in ((3, OpenIncoming(1)), (RollbackMessage(1),), (4, CreateMessage(1))):
+        got: list[Any] = []
+        kind = kind_of(type(arguments[-1]))
+        timed = queue.handling.handler(link.pony, kind, lambda *given, got=got: got.append(given))
+        assert timed(link.pony, *arguments) is None
+        assert got == [(link.pony, *arguments)]
+        assert queue.rows()["handler", "pony", kind.name][0] == 1
+    assert len(queue.marks()) == (3 if marking else 0)
+
+
+def test_what_was_answered_is_forgotten(link: Any, incoming: Any) -> None:
+    pony = Measured(link.queue)
+    pony.handling.follow(True)
+    for session in range(20):
+        link.run(link.queue.call(CreateMessage(session)))
+    assert pony.handling.oldest(link.queue) == 0
+    assert list(pony.handling._asked.values()) == [{}]

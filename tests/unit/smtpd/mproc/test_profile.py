@@ -181,3 +181,29 @@ def test_what_the_peer_has_written_and_nobody_read(bench: Bench) -> None:
     assert module._unread(bench.peer) >= 16
     bench.peer.channel.receive()
     assert module._unread(bench.peer) == 0
+
+
+def test_one_timer_and_only_where_there_is_something_to_measure(bench: Bench) -> None:
+    bench.profiling.profile("queue", True)
+    assert bench.profiling._timer is None, "no queue here"
+    bench.profiling.profile("imsg", True)
+    timer = bench.profiling._timer
+    bench.profiling.profile("mproc", True)
+    assert timer is not None and bench.profiling._timer is timer
+    bench.profiling.profile("imsg", False)
+    assert bench.profiling._timer is timer
+    bench.profiling.profile("mproc", False)
+    assert bench.profiling._timer is None and timer.cancelled()
+    bench.profiling.profile("queue", False)
+
+
+def test_samples_are_folded_meanwhile(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SAMPLE_SECONDS", 0.005)
+    bench.profiling.profile("imsg", True)
+    values = bench.process.profile.samples("imsg", "socket", "queue", "CreateMessage")
+    values.append(7)
+    for _ in range(200):
+        if not values:
+            break
+        bench.loop.run_until_complete(asyncio.sleep(0.01))
+    assert values == [] and bench.rows()["socket", "queue", "CreateMessage"].total == 7
