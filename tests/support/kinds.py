@@ -7,6 +7,7 @@ the tests has a folder, with a file for each daemon; they become FILE, which too
 import json
 import mmap
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,7 +29,8 @@ type Edge = tuple[str, str, str]  # sender, receiver, kind
 
 def begin() -> None:
     """A run of tests begins."""
-    os.environ[RUN] = tempfile.mkdtemp(prefix="kinds-")
+    FILE.parent.mkdir(exist_ok=True)
+    os.environ[RUN] = tempfile.mkdtemp(prefix="kinds-", dir=FILE.parent)
 
 
 def map_recorders(socket: Path) -> list[Memory]:
@@ -86,8 +88,7 @@ def end() -> set[Edge]:
     edges: set[Edge] = set()
     for path in folder.glob("*.json"):
         edges |= {(sender, receiver, kind) for sender, receiver, kind in json.loads(path.read_text())}
-        path.unlink()
-    folder.rmdir()
+    shutil.rmtree(folder, ignore_errors=True)
     return edges
 
 
