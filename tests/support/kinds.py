@@ -97,7 +97,7 @@ def write(edges: Iterable[Edge], *, whole: bool) -> None:
     known = set(edges)
     if not whole and FILE.exists():
         before = json.loads(FILE.read_text())
-        if before["catalogue"] == CATALOGUE.digest():
+        if isinstance(before, dict) and before.get("catalogue") == CATALOGUE.digest():
             known |= {tuple(edge) for edge in before["edges"]}
     FILE.parent.mkdir(exist_ok=True)
     content = {"catalogue": CATALOGUE.digest(), "edges": sorted(known)}
