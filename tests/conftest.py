@@ -55,6 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """After a run of all tests, or of all of the system: which kinds of message none of them has sent."""
+    if hasattr(config, "workerinput"):
+        return
     edges = kinds.end()
     whole = _is_whole(config)
     if edges:

@@ -1,6 +1,7 @@
 """smtpctl explain ENVELOPE-ID: why an envelope waits, in every way it can."""
 
 import json
+import re
 import time
 
 from daemon import RELAY, Daemon
@@ -46,7 +47,7 @@ def test_waiting_for_a_retry(daemon, sink) -> None:
     assert tried["status"] == "451 4.3.0 Later, please" and tried["host"].startswith("127.0.0.1")
     text = one.ctl("explain", evpid)
     assert "It waits for its next try: in " in text and "It failed 1 time" in text
-    assert "-> 127.0.0.1: 451 4.3.0 Later, please" in text and "It expires in 3d23h" in text
+    assert "-> 127.0.0.1: 451 4.3.0 Later, please" in text and re.search("It expires in (3d23h|4d)", text)
     one.ctl("pause", "envelope", evpid)
     assert explained(one, evpid)["suspended"] and explained(one, evpid)["next_try"] is None
     assert f"It is paused by itself (smtpctl resume envelope {evpid})" in one.ctl("explain", evpid)
