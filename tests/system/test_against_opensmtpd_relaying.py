@@ -39,7 +39,8 @@ def read(pattern: re.Pattern[str], said: Said) -> list[dict[str, str]]:
 
 def test_show_hosts_has_the_same_lines(pair: Pair) -> None:
     theirs, ours = ({row["address"]: row for row in read(HOST, said)} for said in pair.both("show", "hosts"))
-    for address in ("127.0.0.2", "127.0.0.3"):
+    # 127.0.0.3 has no connection any more: each forgets it at a time of its own
+    for address in {"127.0.0.2", *(ours.keys() & theirs.keys() & {"127.0.0.3"})}:
         assert ours[address] == theirs[address]
     assert ours["127.0.0.2"]["nconn"] == "1"
 
