@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -146,7 +145,7 @@ def _at_a_terminal(words: list[str], lines: int) -> list[str]:
         said = b""
         while said.count(b"\n") < lines:
             said += os.read(ours, 4096)
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # who runs us in the background may have SIGINT ignored
         process.wait(20)
     os.close(ours)
     return said.decode().replace("\r\n", "\n").split("\n")[:lines]
