@@ -110,7 +110,7 @@ class Hindrances:
         relay, limits = connector.relay, connector.relay.limits
         counts = {
             "maxconn_per_domain": relay.domain.nconn,
-            "maxconn_per_source": connector.source.nconn,
+            "maxconn_per_source": connector.source.taken(limits.maxconn_per_source),
             "maxconn_per_connector": connector.nconn,
             "maxconn_per_relay": relay.nconn,
             "maxconn_per_host": min((mx.host.nconn for mx in relay.domain.mxs), default=0),

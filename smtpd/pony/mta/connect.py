@@ -2,14 +2,17 @@
 
 As OpenSMTPD's mta_connect: no more connections than there is work for, none beyond the limits, none too soon.
 Other than there, a connection that does not come about within seconds is late: it goes on, but the next route
-is tried beside it, so that a dead host or a dead family costs seconds and not the time-out. And who waits for
-the source's limit stands in line for the next place there (places.py).
+is tried beside it, so that a dead host or a dead family costs seconds and not the time-out. A host that
+accepts and then does not get as far as to take mail is late too, for the source's limit; to go round it to
+the next host would be rude, as some let everybody wait. And who waits for a limit stands in line for the next
+place there (places.py).
 """
 
 import asyncio
 import errno
 from typing import TYPE_CHECKING
 
+from .places import Places
 from .routing import NEVER, Mx, Route, Source
 
 if TYPE_CHECKING:
@@ -17,10 +20,11 @@ if TYPE_CHECKING:
     from .session import MtaSession
 
 DELAY_CHECK_LIMIT = 5.0
-"""Seconds until a reached limit is looked at again."""
+"""Seconds until a reached limit is looked at again, whatever the lines say."""
 
 LATE_SECONDS = 3.0
-"""Seconds until a connection that has not come about is late: SYN was sent three times by then."""
+"""Seconds until a connection that has not come about is late: SYN was sent three times by then. Hosts that
+are well have greeted and answered EHLO too."""
 
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
@@ -33,7 +37,7 @@ class Connector:
     administrator.
     """
 
-    __slots__ = ("_line", "error", "lastconn", "nconn", "relay", "source", "timer", "trouble")
+    __slots__ = ("_lines", "error", "lastconn", "nconn", "relay", "source", "timer", "trouble")
 
     def __init__(self, relay: "Relay", source: Source) -> None:
         self.relay = relay
@@ -43,7 +47,7 @@ class Connector:
         self.nconn = 0
         self.lastconn = NEVER
         self.timer: asyncio.TimerHandle | None = None
-        self._line: int | None = None  # the limit of the source's for which it stands in line
+        self._lines: tuple[tuple[Places, int], ...] = ()  # where it stands in line, for which limit
 
     def __str__(self) -> str:
         return f"[connector:{self.source}->{self.relay}]"
@@ -60,18 +64,19 @@ class Connector:
             self.timer = None
         if not self.error and self.relay.mta.pauses.holds(self.source.address, self.relay.domain.name):
             self.fail("paused")
-        while not self.error and self._wanted():
+        while not self.error and self.wanted:
             if not self._connect():
                 return
-        self._leave_line()
+        self._stand_in()
 
     def close(self) -> None:
         """The relay is gone."""
-        self._leave_line()
+        self._stand_in()
         if self.timer is not None:
             self.timer.cancel()
 
-    def _wanted(self) -> bool:
+    @property
+    def wanted(self) -> bool:
         """Is there work for one more? OpenSMTPD's rule, and one of ours: not if enough are coming already."""
         relay = self.relay
         waiting = len(relay.tasks)
@@ -93,28 +98,32 @@ class Connector:
             self.lastconn + limits.conndelay_connector,
             relay.lastconn + limits.conndelay_relay,
         )
-        if (
-            domain.nconn >= limits.maxconn_per_domain
-            or self.nconn >= limits.maxconn_per_connector
-            or relay.nconn >= limits.maxconn_per_relay
+        if self.nconn >= limits.maxconn_per_connector:
+            return self._wait(now + DELAY_CHECK_LIMIT)  # the end of any of them is told
+        for places, limit in (
+            (domain, limits.maxconn_per_domain),
+            (relay, limits.maxconn_per_relay),
         ):
-            return self._wait(now + DELAY_CHECK_LIMIT)
+            if not places.is_free(self, limit):
+                return self._wait(now + DELAY_CHECK_LIMIT, (places, limit))
         if until > now:
             return self._wait(until)
         if not self.source.is_free(self, limits.maxconn_per_source):
-            return self._stand_in_line(limits.maxconn_per_source, now)
-        choice = relay.mta.routing.find_route(domain.mxs, self.source, limits, now, relay.backup_preference)
+            return self._wait(now + DELAY_CHECK_LIMIT, (self.source, limits.maxconn_per_source))
+        choice = relay.mta.routing.find_route(
+            domain.mxs, self.source, limits, now, self, relay.backup_preference
+        )
         if choice.route is None or choice.mx is None:
             if choice.error:
                 self.fail(choice.error)
                 return False
-            return self._wait(now + DELAY_CHECK_LIMIT if choice.wait else choice.until)
+            return self._wait(now + DELAY_CHECK_LIMIT if choice.wait else choice.until, *choice.wait)
         self._begin(choice.route, choice.mx, now)
         return True
 
     def _begin(self, route: Route, mx: Mx, now: float) -> None:
         relay = self.relay
-        self._leave_line()  # for another one it goes to the end
+        self._stand_in()  # for another one it goes to the end
         for book in (self, relay, relay.domain):
             book.nconn += 1
             book.lastconn = now
@@ -124,19 +133,24 @@ class Connector:
 
     def _look_after(self, session: "MtaSession", route: Route) -> None:
         connecting = session.connecting
-        if connecting is None or connecting.done() or self.relay.mta.stopping:
+        now = self.relay.mta.loop.time()
+        if connecting is None or session.settled or self.relay.mta.stopping:
             return
-        books = (self.relay, self.source, route)
+        self.source.late[session] = now
+        self.source.changed()
+        if connecting.done():
+            return
+        books = (self.relay, route)
         for book in books:
             book.late += 1
 
         def settled(_: object) -> None:
             for book in books:
                 book.late -= 1
+            route.changed()
 
         connecting.add_done_callback(settled)
-        self.source.changed()
-        self.relay.mta.routing.unreached(route.dst.family, self.relay.mta.loop.time())
+        self.relay.mta.routing.unreached(route.dst.family, now)
         self.connect(again=True)
 
     def unreached(self, route: Route, error: int | None) -> None:
@@ -149,13 +163,15 @@ class Connector:
     def collect(self, route: Route, *, failed: bool = False) -> None:
         """A session is over. `failed`: it never took mail."""
         relay = self.relay
-        for book in (self, relay, relay.domain):
+        self.nconn -= 1
+        for book in (relay, relay.domain):
             book.nconn -= 1
+            book.changed()
         relay.mta.routing.disconnected(route, relay.mta.loop.time(), failed=failed)
 
     def fail(self, error: str) -> None:
         """Nothing more is to be had of it."""
-        self._leave_line()
+        self._stand_in()
         if not self.error:
             self.error = error
             self.relay.mta.log.info(f"smtp-out: {_ERRORS[error]} {self}")
@@ -166,21 +182,17 @@ class Connector:
         if self.error == error:
             self.error = ""
 
-    def _stand_in_line(self, limit: int, now: float) -> bool:
-        if self._line != limit:
-            self._leave_line()
-            self._line = limit
-        self.source.stand(self, limit)
-        self.timer = self.relay.mta.loop.call_at(now + DELAY_CHECK_LIMIT, self._wait_over)
-        return False
+    def _stand_in(self, *lines: tuple[Places, int]) -> None:
+        """In these lines, and no other; where it stands already it keeps its place."""
+        before, self._lines = self._lines, lines
+        for line in before:
+            if line not in lines:
+                line[0].leave(self, line[1])
+        for places, limit in lines:
+            places.stand(self, limit)
 
-    def _leave_line(self) -> None:
-        if self._line is not None:
-            limit, self._line = self._line, None
-            self.source.leave(self, limit)
-
-    def _wait(self, until: float) -> bool:
-        self._leave_line()
+    def _wait(self, until: float, *lines: tuple[Places, int]) -> bool:
+        self._stand_in(*lines)
         self.timer = self.relay.mta.loop.call_at(until, self._wait_over)
         return False
 

@@ -263,8 +263,8 @@ class Mta:
 
     def resolve(self, domain: Domain, then: Callable[[str, str], None]) -> None:
         """Find the hosts of a domain; `then` gets "", or a status and why there are none."""
-        domain.waiting.append(then)
-        if len(domain.waiting) > 1:
+        domain.askers.append(then)
+        if len(domain.askers) > 1:
             return
         if literal := address_literal(domain.name, bare=domain.as_host):
             hosts = [MxHost(0, literal, [literal])]
@@ -285,8 +285,8 @@ class Mta:
             failure = (status, reply.error or _DEFAULT_ERRORS[status])
         if domain.mxs:
             domain.resolved = self.loop.time()
-        waiting, domain.waiting = domain.waiting, []
-        for then in waiting:
+        askers, domain.askers = domain.askers, []
+        for then in askers:
             then(*failure)
 
     def _take_hosts(self, domain: Domain, reply: HostsFound) -> tuple[str, str]:
@@ -421,6 +421,8 @@ class Mta:
         now = self.loop.time()
         for session in list(self._sessions):
             session.check(now)
+        for source in list(self.routing.sources.values()):
+            source.make_room(now)
         if now - self._routes_swept > ROUTES_SECONDS:
             self._routes_swept = now
             self.routing.sweep(self._config.mta_limits[DEFAULT_LIMITS], now)

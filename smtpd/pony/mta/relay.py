@@ -14,6 +14,7 @@ from smtpd.pony.holdq import HoldQueue
 from smtpd.protocol.relayhost import NO_TLS, OPPORTUNISTIC, SMTPS, STARTTLS
 
 from .connect import Connector
+from .places import Places
 from .routing import NEVER, Domain, Route, Source
 from .task import MAX_RCPTS, Task
 
@@ -93,7 +94,7 @@ _SCHEMES = {OPPORTUNISTIC: "smtp", SMTPS: "smtps", NO_TLS: "smtp+notls"}
 _WORDS = {"src": "sourcetable", "helo_src": "helotable", "helo": "heloname"}
 
 
-class Relay:
+class Relay(Places):
     """`id`: names its hold queue. `nconn`: connections; `ready`: those that got as far as to take mail,
     `quitting`: those that end.
 
@@ -104,6 +105,7 @@ class Relay:
     def __init__(
         self, mta: "Mta", number: int, key: RelayKey, action: RelayAction, domain: Domain, limits: MtaLimits
     ) -> None:
+        super().__init__(mta.loop)
         self.mta = mta
         self.id = number
         self.key = key
@@ -116,7 +118,6 @@ class Relay:
         self.holdq = HoldQueue(limits.task_hiwat, limits.task_lowat, limits.task_release)
         self.idle: dict[MtaSession, None] = {}
         self.sessions = 0
-        self.nconn = 0
         self.ready = 0
         self.late = 0
         self.quitting = 0
@@ -196,6 +197,7 @@ class Relay:
         if route.new:
             route.new = False
             route.errors = 0
+            route.changed()
             connector.connect(again=True)
         self.mta.routing.reached(route.dst.family)
         self.mta.works_again(self)

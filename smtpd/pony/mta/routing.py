@@ -7,7 +7,8 @@ loop's seconds. Nothing here connects or asks; it keeps the books and says which
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
-from typing import NamedTuple
+from itertools import islice
+from typing import NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 from smtpd.config.model import MtaLimits
@@ -15,7 +16,7 @@ from smtpd.messages.pony_lookup import MxHost
 from smtpd.mproc.log import Log
 from smtpd.mproc.stat import Stat
 
-from .places import Places
+from .places import Places, Waiter
 
 DELAY_ROUTE_BASE = 15.0
 DELAY_ROUTE_MAX = 3600.0
@@ -27,14 +28,23 @@ SUSPECT_SECONDS = 60.0
 # why a route is disabled
 DISABLED_NET = "net"
 
+LATE_TIMES = 5
+"""Of a source's connections, so many times max-conn-per-source do not count while they are late."""
 
-LATE_MOST = 500
-"""As many late connections of a source do not count among those it may have."""
+PATIENCE_SECONDS = 30.0
+"""For so long a connection may be late, though there are too many such and others wait."""
+
+
+class Late(Protocol):
+    """A session that is late."""
+
+    def abort(self) -> None:
+        """End."""
 
 
 class Source(Places):
     """A local address to connect from, "" for whatever the system takes. `late`: of its connections, those
-    that take longer to come about than they should.
+    that take longer than they should to get as far as to take mail, and since when; the oldest first.
     """
 
     __slots__ = ("address", "lastconn", "late")
@@ -42,13 +52,23 @@ class Source(Places):
     def __init__(self, loop: asyncio.AbstractEventLoop, address: str) -> None:
         super().__init__(loop)
         self.address = address
-        self.late = 0
+        self.late: dict[Late, float] = {}
         self.lastconn = NEVER
 
-    @property
-    def taken(self) -> int:
-        """Connections that count: a dead host uses up nothing at first."""
-        return self.nconn - min(self.late, LATE_MOST)
+    def taken(self, limit: int) -> int:
+        """Connections that count: hosts that are dead or silent use up nothing at first."""
+        return self.nconn - min(len(self.late), LATE_TIMES * limit)
+
+    def make_room(self, now: float) -> None:
+        """While others wait because there are too many late connections, end as many of these."""
+        if not self._lines:
+            return
+        excess = len(self.late) - LATE_TIMES * min(self._lines)
+        for session, since in list(islice(self.late.items(), max(0, min(self.waiting, excess)))):
+            if now - since < PATIENCE_SECONDS:
+                break
+            del self.late[session]
+            session.abort()
 
     @property
     def family(self) -> str:
@@ -59,16 +79,16 @@ class Source(Places):
         return bracketed(self.address) if self.address else "[]"
 
 
-class Host:
+class Host(Places):
     """An address to connect to. `name`: under which it was found last."""
 
-    __slots__ = ("__weakref__", "address", "family", "lastconn", "name", "nconn")
+    __slots__ = ("address", "family", "lastconn", "name")
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, address: str) -> None:
+        super().__init__(loop)
         self.address = address
         self.name = ""
         self.family = family_of(address)
-        self.nconn = 0
         self.lastconn = NEVER
 
     def __str__(self) -> str:
@@ -85,40 +105,29 @@ class Mx(NamedTuple):
     host: Host
 
 
-class Domain:
+class Domain(Places):
     """A destination: a mail domain with its MXs, or (`as_host`) a host by name. `mxs` in the order of
     preference.
 
-    `preferences`: of all MX names, also of those that have no address. `waiting`: who asked for the hosts.
+    `preferences`: of all MX names, also of those that have no address. `askers`: who asked for the hosts.
     `secure`: the answer was authenticated (the AD bit).
     """
 
-    __slots__ = (
-        "__weakref__",
-        "as_host",
-        "lastconn",
-        "mxs",
-        "name",
-        "nconn",
-        "preferences",
-        "resolved",
-        "secure",
-        "waiting",
-    )
+    __slots__ = ("as_host", "askers", "lastconn", "mxs", "name", "preferences", "resolved", "secure")
 
-    def __init__(self, name: str, as_host: bool) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, name: str, as_host: bool) -> None:
+        super().__init__(loop)
         self.name = name
         self.as_host = as_host
         self.mxs: tuple[Mx, ...] = ()
         self.preferences: dict[str, int] = {}
         self.secure = False
         self.resolved = NEVER
-        self.waiting: list[Callable[[str, str], None]] = []
-        self.nconn = 0
+        self.askers: list[Callable[[str, str], None]] = []
         self.lastconn = NEVER
 
 
-class Route:
+class Route(Places):
     """A source and a host together. `new`: no session of it has got as far as to take mail yet.
 
     `ready`: sessions that take mail; `late`: connections that take longer to come about than they should.
@@ -126,12 +135,13 @@ class Route:
 
     # fmt: off
     __slots__ = (
-        "disabled", "dst", "errors", "id", "lastconn", "lastdisc", "late", "nconn", "new", "penalty", "ready",
-        "src", "timer",
+        "disabled", "dst", "errors", "id", "lastconn", "lastdisc", "late", "new", "penalty", "ready", "src",
+        "timer",
     )
     # fmt: on
 
-    def __init__(self, number: int, src: Source, dst: Host) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, number: int, src: Source, dst: Host) -> None:
+        super().__init__(loop)
         self.id = number
         self.src = src
         self.dst = dst
@@ -139,27 +149,30 @@ class Route:
         self.disabled = ""
         self.penalty = 0
         self.errors = 0
-        self.nconn = 0
         self.ready = 0
         self.late = 0
         self.lastconn = NEVER
         self.lastdisc = NEVER
         self.timer: asyncio.TimerHandle | None = None
 
+    def taken(self, limit: int) -> int:
+        """All, while a first connection shows whether it is good, or one is late."""
+        return limit if self.late or (self.new and self.nconn) else self.nconn
+
     def __str__(self) -> str:
         return f"{self.src} <-> {self.dst}"
 
 
 class Choice(NamedTuple):
-    """What find_route says. Without a route either `wait` (a limit is reached), `until` (too early), or
-    `error`.
+    """What find_route says. Without a route either `wait` (for places where a limit is reached), `until` (too
+    early), or `error`.
 
     `error`: "mx", "family" or "net", as connectors call what is wrong with them.
     """
 
     route: Route | None = None
     mx: Mx | None = None
-    wait: bool = False
+    wait: tuple[tuple[Places, int], ...] = ()
     until: float = NEVER
     error: str = ""
 
@@ -183,7 +196,7 @@ class Routing:
         key = (name.lower(), as_host)
         domain = self.domains.get(key)
         if domain is None:
-            domain = self.domains[key] = Domain(*key)
+            domain = self.domains[key] = Domain(self._loop, *key)
         return domain
 
     def source(self, address: str) -> Source:
@@ -197,7 +210,7 @@ class Routing:
         """The host of that address."""
         host = self.hosts.get(address)
         if host is None:
-            host = self.hosts[address] = Host(address)
+            host = self.hosts[address] = Host(self._loop, address)
         host.name = name
         return host
 
@@ -216,14 +229,20 @@ class Routing:
         route = self.routes.get((src, dst))
         if route is None:
             self._last += 1
-            route = self.routes[src, dst] = Route(self._last, src, dst)
+            route = self.routes[src, dst] = Route(self._loop, self._last, src, dst)
         return route
 
     def find_route(
-        self, mxs: Iterable[Mx], source: Source, limits: MtaLimits, now: float, below: int | None = None
+        self,
+        mxs: Iterable[Mx],
+        source: Source,
+        limits: MtaLimits,
+        now: float,
+        waiter: Waiter,
+        below: int | None = None,
     ) -> Choice:
-        """The route to connect by: of the best preference that has one, the route with the fewest
-        connections, and sooner of a family that works than of one that does not.
+        """The route for `waiter` to connect by: of the best preference that has one, the route with the
+        fewest connections, and sooner of a family that works than of one that does not.
 
         A host that is slow to accept a connection holds up nobody: meanwhile the others are tried, also those
         of a worse preference. `below`: our own preference where we are a backup for the domain.
@@ -232,12 +251,14 @@ class Routing:
         best_mx: Mx | None = None
         level = -1
         best_rank = (True, 0)
-        seen = limit_host = limit_route = family_mismatch = suspended = late = False
+        seen = family_mismatch = suspended = False
+        limited: list[tuple[Places, int]] = []
+        late: list[tuple[Places, int]] = []
         until = NEVER
         for mx in mxs:
             if mx.preference > level:
                 # a worse preference is looked at only if nothing of the better ones can be used, now or soon
-                if best is not None or limit_host or limit_route or until != NEVER:
+                if best is not None or limited or until != NEVER:
                     break
                 if below is not None and mx.preference >= below:
                     break
@@ -249,8 +270,8 @@ class Routing:
             ):
                 family_mismatch = True
                 continue
-            if host.nconn >= limits.maxconn_per_host:
-                limit_host = True
+            if not host.is_free(waiter, limits.maxconn_per_host):
+                limited.append((host, limits.maxconn_per_host))
                 continue
             if (early := host.lastconn + limits.conndelay_host) > now:
                 until = _sooner(until, early)
@@ -259,11 +280,8 @@ class Routing:
             if route.disabled:
                 suspended = True
                 continue
-            if route.late:
-                late = True
-                continue
-            if route.nconn and route.new or route.nconn >= limits.maxconn_per_route:
-                limit_route = True
+            if not route.is_free(waiter, limits.maxconn_per_route):
+                (late if route.late else limited).append((route, limits.maxconn_per_route))
                 continue
             early = max(route.lastconn + limits.conndelay_route, route.lastdisc + limits.discdelay_route)
             if early > now:
@@ -276,12 +294,12 @@ class Routing:
             return Choice(best, best_mx)
         if not seen:
             return Choice(error="mx")
-        if limit_route or limit_host:
-            return Choice(wait=True)
+        if limited:
+            return Choice(wait=(*limited, *late))
         if until != NEVER:
             return Choice(until=until)
         if late:
-            return Choice(wait=True)
+            return Choice(wait=tuple(late))
         if suspended:
             return Choice(error="net")
         assert family_mismatch
@@ -299,7 +317,7 @@ class Routing:
         """
         for end in (route, route.src, route.dst):
             end.nconn -= 1
-        route.src.changed()
+            end.changed()
         route.lastdisc = now
         if route.new or (failed and not route.ready):
             self.disable(route)
@@ -357,7 +375,11 @@ class Routing:
         """Forget routes that nothing holds up any more: no connection, no penalty, no delay."""
         keep = now - max(limits.conndelay_route, limits.discdelay_route)
         for key, route in list(self.routes.items()):
-            if not route.nconn and route.timer is None and max(route.lastconn, route.lastdisc) <= keep:
+            if (
+                not (route.nconn or route.waiting)
+                and route.timer is None
+                and max(route.lastconn, route.lastdisc) <= keep
+            ):
                 del self.routes[key]
         self.count()
 

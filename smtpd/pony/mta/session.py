@@ -28,6 +28,7 @@ from smtpd.protocol.smtp.client_events import (
 from .connect import Connector
 from .connection import CONNECT_SECONDS, Connection
 from .job import Job, NextJob
+from .places import Presence
 from .routing import Mx, Route, bracketed
 from .shown import shown_output
 from .task import MAX_AGAIN
@@ -63,6 +64,7 @@ class MtaSession:
         self.messages = 0
         self._connector = connector
         self._route = route
+        self._presence = Presence(self, route.src, route.dst, route, self.relay.domain)
         self._mx = mx
         self._tls = self.relay.key.tls  # as the relay wants it, NO_TLS once that came to nothing
         self._handshaking = False
@@ -221,6 +223,11 @@ class MtaSession:
         return {envelope.evpid for job in jobs for envelope in job.task.envelopes}
 
     @property
+    def settled(self) -> bool:
+        """Has it got as far as to take mail, or ended?"""
+        return self._ready or self._over
+
+    @property
     def host(self) -> str:
         """The other end, as in the log."""
         return str(self._route.dst)
@@ -278,6 +285,7 @@ class MtaSession:
             # it has its first task by now: more connections are made for the others only
             self._announce = False
             self._ready = True
+            self._route.src.late.pop(self, None)
             self._connector.trouble = ""
             self.relay.session_ready(self._route, self._connector)
 
@@ -345,12 +353,12 @@ class MtaSession:
             self.relay.idle[self] = None
             if not self.relay.holdq.coming:
                 # else its next task is on its way from scheduler
-                self._route.src.idle[self] = None
-                self._route.src.changed()
+                self._presence.idle()
 
     def _busy(self) -> None:
-        self._idle = False
-        self._route.src.idle.pop(self, None)
+        if self._idle:
+            self._idle = False
+            self._presence.busy()
 
     def give_way(self) -> None:
         """Others need the connection that this one does not."""
@@ -369,7 +377,7 @@ class MtaSession:
         assert self._client is not None
         self._busy()
         self._quitting = True
-        self._route.src.leaving.add(self)
+        self._presence.leaving()
         self.relay.quitting += 1
         self.relay.idle.pop(self, None)
         self._handle(self._client.quit())
@@ -480,10 +488,11 @@ class MtaSession:
         if self._over:
             return
         self._over = True
+        self._route.src.late.pop(self, None)
         self._busy()
         self.relay.idle.pop(self, None)
         if self._quitting:
-            self._route.src.leaving.discard(self)
+            self._presence.left()
             self.relay.quitting -= 1
         self._next.give_back()
         self.mta.session_over(self)

@@ -17,6 +17,13 @@ class Host(SimpleNamespace):
     __hash__ = object.__hash__
 
 
+class Source(SimpleNamespace):
+    """Without late connections."""
+
+    def taken(self, limit: int) -> int:
+        return self.nconn  # type: ignore[no-any-return]
+
+
 class NoUsers:
     """An MDA without mail, or with what a test says."""
 
@@ -31,7 +38,7 @@ class NoUsers:
 def connector(error: str = "", timer: float | None = None, nconn: int = 0) -> Any:
     """One source of a relay."""
     due = None if timer is None else SimpleNamespace(when=lambda: timer)
-    return SimpleNamespace(error=error, timer=due, nconn=nconn, source=SimpleNamespace(nconn=nconn))
+    return SimpleNamespace(error=error, timer=due, nconn=nconn, source=Source(nconn=nconn))
 
 
 class World:

@@ -3,7 +3,6 @@
 import asyncio
 import errno
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from smtpd.pony.mta import connect as module
 from smtpd.pony.mta import routing
 from smtpd.pony.mta.connect import Connector
 from smtpd.pony.mta.pauses import Pauses
+from smtpd.pony.mta.places import Places
 from smtpd.pony.mta.routing import NEVER, Domain, Route, Routing
 
 FREE = MtaLimits(conndelay_route=0, conndelay_relay=0, discdelay_route=0, maxconn_per_route=100)
@@ -26,6 +26,14 @@ class Log:
 
     def info(self, text: str) -> None:
         self.lines.append(text)
+
+
+class Session:
+    """What connectors look at."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.connecting = loop.create_future()
+        self.settled = False
 
 
 class Mta:
@@ -43,21 +51,21 @@ class Mta:
     def new_session(self, connector: Connector, route: Route, mx: object) -> Any:
         route.new = False
         self.begun.append(route)
-        self.sessions.append(SimpleNamespace(connecting=self.loop.create_future()))
+        self.sessions.append(Session(self.loop))
         return self.sessions[-1]
 
 
-class Relay:
+class Relay(Places):
     """A relay with as many tasks as a test says."""
 
     def __init__(self, mta: Mta, limits: MtaLimits, tasks: int, addresses: list[str]) -> None:
+        super().__init__(mta.loop)
         self.mta = mta
         self.limits = limits
         self.tasks = dict.fromkeys(range(tasks))
         self.idle: dict[Any, None] = {}
-        self.domain = Domain("y.example", False)
+        self.domain = Domain(mta.loop, "y.example", False)
         self.domain.mxs = mta.routing.mxs([MxHost(1, "mx", addresses)])
-        self.nconn = 0
         self.ready = 0
         self.late = 0
         self.lastconn = NEVER
@@ -186,12 +194,12 @@ def test_a_connection_that_takes_long_holds_up_nobody(make: Any, monkeypatch: py
     assert [route.dst.address for route in mta.begun] == ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
     late(mta)
     assert len(mta.begun) == 3, "every route is tried once"
-    assert (relay.late, first.late, connector.source.late) == (3, 1, 3)
+    assert (relay.late, first.late, len(connector.source.late)) == (3, 1, 3)
     assert connector.error == "" and connector.timer is not None, "and waited for"
     for session in mta.sessions:
         session.connecting.set_result(None)
     late(mta)
-    assert (relay.late, first.late, connector.source.late) == (0, 0, 0)
+    assert (relay.late, first.late, len(connector.source.late)) == (0, 0, 3), "they have taken no mail yet"
 
 
 def test_a_connection_in_time_is_all_there_is(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,9 +219,7 @@ def test_late_connections_do_not_use_up_the_source(make: Any, monkeypatch: pytes
     for _ in range(5):
         late(mta)
     assert len(mta.begun) == 5 and relay.late == 5
-    monkeypatch.setattr(routing, "LATE_MOST", 1)
-    connector.source.nconn = 3
-    connector.source.late = 3
+    monkeypatch.setattr(routing, "LATE_TIMES", 1)
     other, another, _ = make(limits, 1, ("192.0.2.9",))
     another.connect()
     assert len(mta.begun) == 5, "but not without end"
@@ -284,3 +290,76 @@ def test_who_has_to_wait_anyway_does_not_stand_in_line(make: Any) -> None:
     assert connector.source.waiting == 0 and len(mta.begun) == 1
     assert connector.timer is not None
     connector.close()
+
+
+def test_a_silent_host_uses_up_nothing_and_is_not_gone_round(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It accepted: the next host of the domain is left alone, but others have the source's place."""
+    monkeypatch.setattr(module, "LATE_SECONDS", 0.001)
+    limits = replace(FREE, maxconn_per_source=1)
+    relay, connector, mta = make(limits, 1, ("192.0.2.1", "192.0.2.2"))
+    connector.connect()
+    mta.sessions[0].connecting.set_result(None)
+    other, waiting, _ = make(limits, 1, ("192.0.2.3",))
+    waiting.connect()
+    assert len(mta.begun) == 1
+    late(mta)
+    assert [route.dst.address for route in mta.begun] == ["192.0.2.1", "192.0.2.3"]
+    assert relay.late == mta.begun[0].late == 0
+    assert list(connector.source.late) == mta.sessions
+    waiting.close()
+    connector.close()
+
+
+@pytest.mark.parametrize("limit", ["maxconn_per_host", "maxconn_per_route", "maxconn_per_domain"])
+def test_what_relays_share_goes_to_the_next_at_once(make: Any, limit: str) -> None:
+    limits = replace(FREE, **{limit: 1})
+    made = [make(limits, 1) for _ in range(4)]
+    mta = made[0][2]
+    for relay, _, _ in made[1:]:
+        relay.domain = made[0][0].domain
+    for _, connector, _ in made:
+        connector.connect()
+    late(mta)
+    assert len(mta.begun) == 1
+    made[2][0].tasks.clear()
+    for giving, taking in ((0, 1), (1, 3)):
+        made[giving][0].tasks.clear()
+        made[giving][1].collect(mta.begun[0])
+        made[giving][1].connect(again=True)
+        late(mta)
+        assert [connector.nconn for _, connector, _ in made] == [number == taking for number in range(4)]
+    for _, connector, _ in made:
+        connector.close()
+
+
+def test_a_relay_s_place_goes_to_another_source(make: Any) -> None:
+    relay, connector, mta = make(replace(FREE, maxconn_per_relay=1), 3)
+    other = Connector(relay, mta.routing.source("192.0.2.200"))
+    connector.connect()
+    other.connect()
+    assert len(mta.begun) == 1 and relay.waiting == 2
+    for sources in (["", ""], ["", "", "192.0.2.200"]):
+        connector.collect(mta.begun[0])
+        connector.connect(again=True)
+        late(mta)
+        assert [route.src.address for route in mta.begun] == sources, "each in its turn"
+    for each in (connector, other):
+        each.close()
+    assert relay.waiting == 0
+
+
+def test_who_waits_for_a_first_connection_hears_of_it(make: Any) -> None:
+    relay, connector, mta = make(FREE, 1)
+    other, waiting, _ = make(FREE, 1)
+    connector.connect()
+    (route,) = mta.begun
+    route.new = True
+    waiting.connect()
+    assert waiting.nconn == 0 and route.waiting == 1
+    route.new = False
+    route.changed()  # as relay.session_ready does
+    late(mta)
+    assert waiting.nconn == 1 and route.waiting == 0
+    waiting.close()

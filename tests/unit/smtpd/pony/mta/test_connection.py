@@ -63,7 +63,7 @@ def sinks(tmp_path: Path) -> Iterator[Callable[..., TlsSink]]:
 
 
 def route(loop: asyncio.AbstractEventLoop, address: str = "127.0.0.1", source: str = "") -> Route:
-    return Route(1, Source(loop, source), Host(address))
+    return Route(loop, 1, Source(loop, source), Host(loop, address))
 
 
 def turn(loop: asyncio.AbstractEventLoop, condition: Callable[[], object]) -> None:

@@ -149,7 +149,7 @@ def test_ourselves_among_the_exchangers(bench: Any, others: list[MxHost], left: 
     listening(bench, "127.0.0.1")
     domain = bench.mta.routing.domain("y.example", False)
     said: list[tuple[str, str]] = []
-    domain.waiting.append(lambda status, error: said.append((status, error)))
+    domain.askers.append(lambda status, error: said.append((status, error)))
     bench.mta._hosts_found(domain, HostsFound(1, "ok", "", False, [OURS, *others]))
     assert [mx.name for mx in domain.mxs] == left
     assert said == [("", "") if left else ("tempfail", "No MX found for domain")]

@@ -3,30 +3,35 @@
 import asyncio
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from smtpd.mproc.loop import new_loop
 from smtpd.pony.mta import places as module
-from smtpd.pony.mta.places import Places
+from smtpd.pony.mta.places import Places, Presence
 
 
 class Waiter:
     """Wants so many places under a limit."""
 
     def __init__(self, places: Places, name: str, limit: int, wanted: int = 1) -> None:
-        self.places, self.name, self.limit, self.wanted = places, name, limit, wanted
+        self.places, self.name, self.limit, self.more = places, name, limit, wanted
         self.asked = 0
         self.begun: list[str] = []
 
+    @property
+    def wanted(self) -> bool:
+        return bool(self.more)
+
     def connect(self, again: bool = False) -> None:
         self.asked += 1
-        while self.wanted:
+        while self.more:
             if not self.places.is_free(self, self.limit):
                 self.places.stand(self, self.limit)
                 return
             self.places.leave(self, self.limit)
-            self.wanted -= 1
+            self.more -= 1
             self.places.nconn += 1
             self.begun.append(self.name)
         self.places.leave(self, self.limit)
@@ -37,11 +42,11 @@ class Idler:
 
     def __init__(self, places: Places, ended: list[Any]) -> None:
         self.places, self.ended = places, ended
-        places.idle[self] = None
+        places.idlers[self] = None
         places.nconn += 1
 
     def give_way(self) -> None:
-        del self.places.idle[self]
+        del self.places.idlers[self]
         self.places.leaving.add(self)
         self.ended.append(self)
 
@@ -130,7 +135,7 @@ def test_the_longest_idle_gives_way(loop: asyncio.AbstractEventLoop) -> None:
     first.end()
     second.end()
     turn(loop)
-    assert places.nconn == 3 and places.waiting == 0 and list(places.idle) == [third]
+    assert places.nconn == 3 and places.waiting == 0 and list(places.idlers) == [third]
 
 
 def test_limits_of_ones_own(loop: asyncio.AbstractEventLoop) -> None:
@@ -165,14 +170,64 @@ def test_no_place_stays_free_while_somebody_waits(steps: list[tuple[str, int]]) 
                 end(places)
             elif what == "leave" and waiters:
                 waiter = waiters[number % len(waiters)]
-                waiter.wanted = 0
+                waiter.more = 0
                 places.leave(waiter, waiter.limit)
             turn(loop)
-            assert all(places.nconn >= waiter.limit for waiter in waiters if waiter.wanted)
-            assert places.waiting == sum(bool(waiter.wanted) for waiter in waiters)
+            assert all(places.nconn >= waiter.limit for waiter in waiters if waiter.more)
+            assert places.waiting == sum(bool(waiter.more) for waiter in waiters)
         while places.nconn:
             end(places)
             turn(loop)
-        assert places.waiting == 0 and all(not waiter.wanted for waiter in waiters)
+        assert places.waiting == 0 and all(not waiter.more for waiter in waiters)
     finally:
         loop.close()
+
+
+def test_who_has_nothing_to_do_any_more_ends_no_session(loop: asyncio.AbstractEventLoop) -> None:
+    places = Places(loop)
+    ended: list[Any] = []
+    first = Idler(places, ended)
+    waiter = Waiter(places, "", 1)
+    waiter.connect()
+    waiter.more = 0
+    turn(loop)
+    assert ended == [] and places.waiting == 0 and list(places.idlers) == [first]
+
+
+def test_those_that_wait_for_something_else_too_are_not_asked_all_at_once(
+    loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or thousands would move from one full place to the other at every connection's end."""
+    monkeypatch.setattr(module, "SERVE_AT_ONCE", 10)
+    monkeypatch.setattr(module, "IN_VAIN_SECONDS", 0.1)
+    full, places = Places(loop), Places(loop)
+    places.nconn = full.nconn = 1
+
+    class Picky(Waiter):
+        def connect(self, again: bool = False) -> None:
+            if places.is_free(self, 1):
+                full.stand(self, 1)
+                places.leave(self, 1)
+            else:
+                places.stand(self, 1)
+
+    for _ in range(25):
+        Picky(places, "", 1).connect()
+    end(places)
+    turn(loop)
+    assert (places.waiting, full.waiting) == (15, 10)
+    loop.run_until_complete(asyncio.sleep(0.35))
+    assert (places.waiting, full.waiting) == (0, 25)
+
+
+def test_a_session_in_all_its_places(loop: asyncio.AbstractEventLoop) -> None:
+    one, two = Places(loop), Places(loop)
+    session = Idler(Places(loop), [])
+    presence = Presence(session, one, two)
+    presence.idle()
+    assert list(one.idlers) == list(two.idlers) == [session]
+    presence.busy()
+    presence.leaving()
+    assert not one.idlers and not two.idlers and one.leaving == two.leaving == {session}
+    presence.left()
+    assert not one.leaving and not two.leaving

@@ -16,6 +16,18 @@ LIMITS = MtaLimits(maxconn_per_host=3, maxconn_per_route=2, conndelay_route=5, d
 HOSTS = [MxHost(20, "b", ["192.0.2.2"]), MxHost(10, "a", ["192.0.2.1", "2001:db8::1"])]
 
 
+class Nobody:
+    """Is never asked, or it is a fault."""
+
+    wanted = True
+
+    def connect(self, again: bool = False) -> None:
+        raise AssertionError
+
+
+NOBODY = Nobody()
+
+
 class NoLog:
     lines: list[str]
 
@@ -34,7 +46,9 @@ def routing(loop: asyncio.AbstractEventLoop) -> Any:
 
 
 def find(routing: Routing, mxs: tuple[Mx, ...], now: float = 1000, source: str = "", **more: Any) -> Choice:
-    return routing.find_route(mxs, routing.source(source), more.pop("limits", LIMITS), now, **more)
+    limits = more.pop("limits", LIMITS)
+    waiter = more.pop("waiter", NOBODY)
+    return routing.find_route(mxs, routing.source(source), limits, now, waiter, **more)
 
 
 def use(routing: Routing, choice: Choice, now: float, valid: bool = True) -> None:
@@ -62,11 +76,11 @@ def test_a_route_is_tried_by_one_connection_first(routing: Routing) -> None:
     mxs = routing.mxs([MxHost(1, "a", ["192.0.2.1"])])
     choice = find(routing, mxs)
     use(routing, choice, 1000, valid=False)
-    assert find(routing, mxs, 2000) == Choice(wait=True)
+    assert find(routing, mxs, 2000) == Choice(wait=((choice.route, 2),))  # type: ignore[arg-type]
     choice.route.new = False  # type: ignore[union-attr]
     assert find(routing, mxs, 1001) == Choice(until=1005)
     use(routing, find(routing, mxs, 1005), 1005)
-    assert find(routing, mxs, 1020) == Choice(wait=True)  # two on the route
+    assert find(routing, mxs, 1020) == Choice(wait=((choice.route, 2),))  # type: ignore[arg-type]
 
 
 def test_delays_and_limits_do_not_lead_to_a_worse_preference(routing: Routing) -> None:
@@ -74,7 +88,7 @@ def test_delays_and_limits_do_not_lead_to_a_worse_preference(routing: Routing) -
     use(routing, find(routing, mxs), 1000)
     assert find(routing, mxs, 1001) == Choice(until=1005)
     mxs[0].host.nconn = 3
-    assert find(routing, mxs, 1010) == Choice(wait=True)
+    assert find(routing, mxs, 1010) == Choice(wait=((mxs[0].host, 3),))
 
 
 def test_after_a_disconnection(routing: Routing) -> None:
@@ -193,12 +207,51 @@ def test_a_late_connection_leads_on_to_a_worse_preference(routing: Routing) -> N
     mxs = routing.mxs([MxHost(1, "a", ["192.0.2.1"]), MxHost(2, "b", ["192.0.2.2"])])
     first = find(routing, mxs)
     use(routing, first, 1000, valid=False)
-    assert find(routing, mxs, 2000) == Choice(wait=True)
+    assert find(routing, mxs, 2000) == Choice(wait=((first.route, 2),))  # type: ignore[arg-type]
     first.route.late = 1  # type: ignore[union-attr]
     second = find(routing, mxs, 2000)
     assert second.mx is mxs[1]
     second.route.late = 1  # type: ignore[union-attr]
-    assert find(routing, mxs, 2000) == Choice(wait=True), "they may come about yet"
+    both = ((first.route, 2), (second.route, 2))
+    assert find(routing, mxs, 2000) == Choice(wait=both), "they may come about yet"  # type: ignore[arg-type]
+
+
+def test_who_waits_longer_for_a_host_or_a_route_goes_first(routing: Routing) -> None:
+    mxs = routing.mxs([MxHost(1, "a", ["192.0.2.1"])])
+    first = find(routing, mxs, waiter=NOBODY)
+    assert first.route is not None
+    for places, limit in ((mxs[0].host, 3), (first.route, 2)):
+        places.stand(NOBODY, limit)
+        assert find(routing, mxs, waiter=Nobody()) == Choice(wait=((places, limit),))
+        assert find(routing, mxs, waiter=NOBODY).route is first.route
+        places.leave(NOBODY, limit)
+
+
+class Silent:
+    """A session with a host that says nothing."""
+
+    ended = False
+
+    def abort(self) -> None:
+        self.ended = True
+
+
+def test_too_many_late_connections_end_after_a_while(routing: Routing) -> None:
+    source = routing.source("")
+    sessions = [Silent() for _ in range(7)]
+    source.nconn = 8
+    source.late = {session: 1000.0 + number for number, session in enumerate(sessions)}
+    assert source.taken(1) == 3 and source.taken(2) == 1
+    source.make_room(2000)
+    assert not any(session.ended for session in sessions), "nobody waits"
+    source.stand(NOBODY, 2)
+    source.make_room(2000)
+    assert not any(session.ended for session in sessions), "they take nobody's place"
+    source.stand(Nobody(), 1)
+    source.make_room(1000 + module.PATIENCE_SECONDS)
+    assert [session.ended for session in sessions] == [True] + 6 * [False], "not before their time"
+    source.make_room(2000)
+    assert [session.ended for session in sessions] == 2 * [True] + 5 * [False], "no more than too many"
 
 
 def test_a_family_that_does_not_answer_comes_last_among_equals(routing: Routing) -> None:

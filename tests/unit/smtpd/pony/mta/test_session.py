@@ -186,11 +186,11 @@ def test_trace(bench: Bench) -> None:
 def test_an_idle_session_gives_way(bench: Bench, loop: asyncio.AbstractEventLoop) -> None:
     ready(bench)
     source = bench.routing.source("")
-    assert list(source.idle) == [bench.session]
+    assert list(source.idlers) == [bench.session]
     bench.transport.written = b""
     bench.session.give_way()
     assert bench.transport.written == b"QUIT\r\n"
-    assert bench.relay.idle == source.idle == {}
+    assert bench.relay.idle == source.idlers == {}
     assert source.leaving == {bench.session}
     bench.session.check(loop.time() + session_module.GIVE_WAY_SECONDS + 1)
     assert bench.transport.aborted, "a host that does not answer holds up nobody"
@@ -204,10 +204,27 @@ def test_a_session_whose_next_task_comes_does_not_give_way(bench: Bench) -> None
     assert bench.relay.holdq.taken(0) == 1
     ready(bench)
     assert bench.relay.idle == {bench.session: None}
-    assert bench.routing.source("").idle == {}
+    assert bench.routing.source("").idlers == {}
 
 
 def test_a_session_that_the_host_ended_cannot_give_way(bench: Bench) -> None:
     ready(bench)
     bench.hear(b"421 4.4.2 idle\r\n")
-    assert bench.routing.source("").idle == {}
+    assert bench.routing.source("").idlers == {}
+
+
+def test_late_until_it_takes_mail(bench: Bench) -> None:
+    source = bench.routing.source("")
+    source.late[bench.session] = 0.0
+    assert not bench.session.settled
+    bench.hear(b"220 x\r\n")
+    assert bench.session in source.late
+    bench.hear(b"250 x\r\n")
+    assert source.late == {} and bench.session.settled
+
+
+def test_a_late_one_that_ends(bench: Bench) -> None:
+    source = bench.routing.source("")
+    source.late[bench.session] = 0.0
+    bench.connection.connection_lost(None)
+    assert source.late == {} and bench.session.settled
