@@ -9,8 +9,6 @@ order; a nested NamedTuple is a nested array. Nothing here does input or output,
 talk to which.
 """
 
-import hashlib
-import re
 from collections.abc import Callable, Iterable
 from functools import cached_property
 from types import ModuleType
@@ -20,6 +18,11 @@ import msgpack  # type: ignore[import-untyped]
 
 from imsg import fields
 from imsg.fields import I64, MAX_PAYLOAD, U8, U16, U32, U64, FieldError, Id32, Id64, Opt, Range, Shape
+
+try:  # as the library's random does: hashlib would load OpenSSL, which a short program waits for
+    from _sha2 import sha256  # type: ignore[import-not-found]
+except ImportError:
+    from hashlib import sha256
 
 __all__ = [
     "I64",
@@ -46,6 +49,7 @@ type Descriptor = bool | Literal["optional"]
 MAX_NUMBER = 0xFFFFFFFF
 _ATTRIBUTE = "__kind__"
 _SHOWN = 64  # characters of a string that a trace line shows
+_QUOTED = frozenset(" '\"()[]=,")  # with one of these it is shown in quotes
 
 # Bytes that no utf-8 string holds survive as surrogate escapes, but the strict packer is quicker.
 _pack: Callable[[Any], bytes] = msgpack.Packer(autoreset=True).pack
@@ -85,12 +89,16 @@ class Kind:
         self.reply = reply
         self.descriptor = descriptor
         self.secret = secret
-        self.handler_name = snake_case(cls.__name__)
         self.shape: Shape = fields.shape_of(cls)
         self.fields: tuple[tuple[str, Shape], ...] = self.shape.parts
 
     def __repr__(self) -> str:
         return f"<Kind {self.number} {self.name} {'|'.join(self.senders)} -> {'|'.join(self.receivers)}>"
+
+    @cached_property
+    def handler_name(self) -> str:
+        """What the method that handles it is called."""
+        return snake_case(self.name)
 
     @cached_property
     def check(self) -> Callable[[Any], Any]:
@@ -193,6 +201,8 @@ def kind_of(item: Any) -> Kind:
 
 def snake_case(name: str) -> str:
     """CreateMessage -> create_message, ResolveMX -> resolve_mx."""
+    import re  # here: who only sends and receives does not wait for it
+
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
@@ -247,19 +257,22 @@ class Catalogue:
         self.by_number: dict[int, Kind] = {}
         self.by_class: dict[type, Kind] = {}
         self.by_name: dict[str, Kind] = {}
-        for item in items:
-            for kind in _kinds_in(item):
-                self._add(kind)
-        self.replies: frozenset[type] = frozenset(
-            k.reply for k in self.by_number.values() if k.reply is not None
-        )
-        for reply in self.replies:
-            if reply not in self.by_class:
-                raise DeclarationError(f"the reply {reply.__name__} is not in the catalogue")
+        self.replies: frozenset[type] = frozenset()
+        self.add(items)
         self.checks = _Checks(self.by_number, descriptor=False)
         self.checks_with_descriptor = _Checks(self.by_number, descriptor=True)
         self.encoders = _Encoders(self.by_class, descriptor=False)
         self.encoders_with_descriptor = _Encoders(self.by_class, descriptor=True)
+
+    def add(self, items: Iterable[ModuleType | type | Kind]) -> None:
+        """More kinds; a channel that has this catalogue knows them from here on. DeclarationError."""
+        for item in items:
+            for kind in _kinds_in(item):
+                self._add(kind)
+        self.replies = frozenset(k.reply for k in self.by_number.values() if k.reply is not None)
+        for reply in self.replies:
+            if reply not in self.by_class:
+                raise DeclarationError(f"the reply {reply.__name__} is not in the catalogue")
 
     def _add(self, kind: Kind) -> None:
         if kind.cls in self.by_class:
@@ -274,7 +287,8 @@ class Catalogue:
     def digest(self) -> str:
         """SHA-256, in hex, over the canonical description of every kind in order of number."""
         lines = [self.by_number[number].text() for number in sorted(self.by_number)]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        digest: str = sha256("\n".join(lines).encode()).hexdigest()
+        return digest
 
     def encode(self, message: Any) -> tuple[int, bytes]:
         """(number, payload) of a message; MessageError if it has wrong types, is too long or not ours."""
@@ -352,4 +366,5 @@ def _show(shape: Shape, value: Any) -> str:
     if shape.base == "bool":
         return "yes" if value else "no"
     text = value if len(value) <= _SHOWN else value[:_SHOWN] + "…"
-    return text if text.isprintable() and re.fullmatch(r"[^\s'\"()\[\]=,]+", text) else repr(text)
+    plain = text and text.isprintable() and _QUOTED.isdisjoint(text)
+    return text if plain else repr(text)

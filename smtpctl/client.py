@@ -4,13 +4,14 @@ import contextlib
 import os
 import select
 import socket
+import sys
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
-from imsg import Channel, ChannelClosed, FrameError, MessageError
-from smtpd.messages.client_catalogue import CLIENT_CATALOGUE
+from imsg import Catalogue, Channel, ChannelClosed, FrameError, MessageError
+from smtpd.messages import client_control
 from smtpd.messages.client_control import ClientDone, ClientOpenSession, ServerHello, SessionRow
+from smtpd.messages.client_digest import DIGEST
 
 from .failure import Failed
 
@@ -52,12 +53,12 @@ class Refused(ControlError):
 class Client:
     """A connection to the daemon. Close it, or use it in a `with` statement."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         """Connect and shake hands. NotRunning, NoPermission, Incompatible."""
-        self.path = path
+        self.path = os.fspath(path)
         end = socket.socket(socket.AF_UNIX)
         try:
-            end.connect(os.fspath(path))
+            end.connect(self.path)
         except _NOT_THERE as error:
             end.close()
             raise NotRunning(f"smtpd doesn't seem to be running ({path}: {error.strerror})") from None
@@ -67,14 +68,15 @@ class Client:
         except OSError as error:
             end.close()
             raise NotRunning(f"{path}: {error.strerror or error}") from None
-        self._channel = Channel(end, CLIENT_CATALOGUE)
+        self._catalogue = Catalogue((client_control,))
+        self._channel = Channel(end, self._catalogue)
         self._received: list[tuple[Any, int | None]] = []
         try:
             hello = self._next(HELLO_SECONDS)[0]
         except ControlError:
             self.close()
             raise
-        if not isinstance(hello, ServerHello) or hello.digest != CLIENT_CATALOGUE.digest():
+        if not isinstance(hello, ServerHello) or hello.digest != DIGEST:
             version = hello.version if isinstance(hello, ServerHello) else "?"
             self.close()
             raise Incompatible(f"incompatible smtpctl and smtpd: that one is version {version}")
@@ -157,6 +159,10 @@ class Client:
         self.close()
 
     def _send(self, request: Any) -> int:
+        """The id under which it goes."""
+        if type(request) not in self._catalogue.by_class:
+            # Its rows are declared beside it.
+            self._catalogue.add((sys.modules[type(request).__module__],))
         peerid = self._channel.put(request)
         with contextlib.suppress(ChannelClosed, OSError):  # why it went away is said by what it sent before
             while not self._channel.flush():

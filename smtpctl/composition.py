@@ -7,9 +7,7 @@ the files given.
 """
 
 import binascii
-import re
 from collections.abc import Iterator
-from email.utils import formatdate
 from typing import IO
 
 LINE_SPLIT = 990
@@ -27,7 +25,7 @@ _ENCODED = (
 )
 
 
-_SPECIAL = re.compile(r"[\x00-\x1f()<>\[\]:;@\\,.\"]")
+_SPECIAL = frozenset('()<>[]:;@\\,."') | {chr(number) for number in range(32)}
 
 
 class BadMessage(ValueError):
@@ -58,6 +56,8 @@ class Composition:
             name = f"{_phrase(fullname)} " if fullname else ""
             fields.append(f"From: {name}<{sender}>".encode("utf-8", "surrogateescape"))
         if b"date" not in self._seen:
+            from email.utils import formatdate  # here: mail that has a date does not wait for it
+
             fields.append(f"Date: {formatdate(localtime=True)}".encode())
         encoded = self._long_lines and b"content-transfer-encoding" not in self._seen
         if encoded:
@@ -121,7 +121,7 @@ class Composition:
 def _phrase(name: str) -> str:
     """A display name, quoted if it has to be (RFC 5322 3.2.5)."""
     name = " ".join(name.split())
-    if not _SPECIAL.search(name):
+    if _SPECIAL.isdisjoint(name):
         return name
     return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

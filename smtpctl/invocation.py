@@ -1,13 +1,14 @@
 """One run of smtpctl, as its commands see it: where things are, where results go, a connection if needed."""
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .output import Output
 from .places import Places
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .client import Client
 
 
@@ -30,9 +31,11 @@ class Invocation:
         return self._client
 
     @property
-    def spool(self) -> Path:
+    def spool(self) -> "Path":
         """The spool's folder."""
-        return self.places.spool
+        from pathlib import Path  # here: it takes long to load, and a running daemon reads its spool itself
+
+        return Path(self.places.spool)
 
     def close(self) -> None:
         """The end of the run."""

@@ -8,6 +8,7 @@ and the daemon, if it runs, told to read it again (smtpctl update table aliases)
 failure.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,7 +74,7 @@ def _parse(argv: Sequence[str]) -> str:
 
 def _configuration(places: Places) -> str:
     if places.state is not None:
-        return str(places.state / "smtpd.conf")
+        return os.path.join(places.state, "smtpd.conf")
     return str(next((path for path in CONFIGURATIONS if path.exists()), CONFIGURATIONS[0]))
 
 

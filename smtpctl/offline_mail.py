@@ -7,11 +7,8 @@ at all, and with the group of offline/, without which OpenSMTPD does not look at
 
 import contextlib
 import os
-import random
-import string
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from smtpd.spool.layout import OFFLINE
 
@@ -19,7 +16,7 @@ SEPARATOR = "|"
 ARGUMENTS_MOST = 128 * 1024
 """Octets of the first line; an argument list of execve(2) has its bounds too."""
 
-_LETTERS = string.ascii_letters + string.digits
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -27,10 +24,10 @@ class CannotKeep(Exception):
     """The message cannot wait in offline/; the text says why."""
 
 
-def keep(spool: Path, arguments: Sequence[str], content: Iterable[bytes]) -> str:
+def keep(spool: str, arguments: Sequence[str], content: Iterable[bytes]) -> str:
     """Store a message for later; its file's name. It is on disk then. CannotKeep."""
     head = join(arguments)
-    path = spool / OFFLINE
+    path = os.path.join(spool, OFFLINE)
     try:
         folder = os.open(path, _FOLDER)
     except OSError as error:
@@ -44,6 +41,8 @@ def keep(spool: Path, arguments: Sequence[str], content: Iterable[bytes]) -> str
 
 
 def _store(folder: int, head: bytes, content: Iterable[bytes]) -> str:
+    import random  # here: with a daemon nobody needs it
+
     file = os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder)
     with os.fdopen(file, "wb") as stream:
         group = os.fstat(folder).st_gid

@@ -1,27 +1,28 @@
 """Where the control socket and the spool are; smtpd/parent/places.py decides the same for the daemon."""
 
+import os
+import stat
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 SOCKET_NAME = "smtpd.sock"
 SPOOL_NAME = "spool"
 
-SOCKET = Path("/var/run") / SOCKET_NAME
-SPOOL = Path("/var/spool/smtpd")
+SOCKET = f"/var/run/{SOCKET_NAME}"
+SPOOL = "/var/spool/smtpd"
 
 STATE_CRASHES = "crash"
-SYSTEM_CRASHES = Path("/var/lib/smtpd/crash")
+SYSTEM_CRASHES = "/var/lib/smtpd/crash"
 
 VARIABLE = "SMTPD_SOCKET"
 
 
 class Places(NamedTuple):
-    """`state`: the folder given by --state, or None."""
+    """Absolute paths. `state`: the folder given by --state, or None."""
 
-    socket: Path
-    spool: Path
-    state: Path | None
+    socket: str
+    spool: str
+    state: str | None
 
 
 def find_places(state: str | None, environment: Mapping[str, str]) -> Places:
@@ -30,19 +31,22 @@ def find_places(state: str | None, environment: Mapping[str, str]) -> Places:
     A spool that lies beside the socket belongs to it; a socket alone is that of the system's spool.
     """
     if state is not None:
-        folder = Path(state).absolute()
-        return Places(folder / SOCKET_NAME, folder / SPOOL_NAME, folder)
+        folder = os.path.abspath(state)
+        return Places(os.path.join(folder, SOCKET_NAME), os.path.join(folder, SPOOL_NAME), folder)
     given = environment.get(VARIABLE)
     if not given:
         return Places(SOCKET, SPOOL, None)
-    socket = Path(given).absolute()
-    beside = socket.parent / SPOOL_NAME
-    return Places(socket, beside, socket.parent) if _there(beside) else Places(socket, SPOOL, None)
+    socket = os.path.abspath(given)
+    folder = os.path.dirname(socket)
+    beside = os.path.join(folder, SPOOL_NAME)
+    return Places(socket, beside, folder) if _there(beside) else Places(socket, SPOOL, None)
 
 
-def _there(folder: Path) -> bool:
+def _there(folder: str) -> bool:
     """Is it a folder? What may not be looked at counts: the refusal is then said of the right spool."""
     try:
-        return folder.is_dir()
+        return stat.S_ISDIR(os.stat(folder).st_mode)
     except PermissionError:
         return True
+    except (OSError, ValueError):
+        return False

@@ -49,9 +49,9 @@ def show_crash(invocation: Invocation, parameters: Sequence[Parameter], options:
 
 def _newest(invocation: Invocation) -> str:
     state = invocation.places.state
-    folder = SYSTEM_CRASHES if state is None else state / STATE_CRASHES
+    folder = Path(SYSTEM_CRASHES) if state is None else Path(state, STATE_CRASHES)
     try:
-        found = sorted(path for path in Path(folder).iterdir() if path.name.startswith("crash-"))
+        found = sorted(path for path in folder.iterdir() if path.name.startswith("crash-"))
     except FileNotFoundError:
         found = []
     except OSError as error:

@@ -11,12 +11,7 @@ seconds, null where there is none.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from smtpd.messages.client_control import (
-    ClientListMta,
-    ClientPauseSource,
-    ClientResumeRoute,
-    ClientResumeSource,
-)
+from smtpd.messages.client_mta import ClientListMta, ClientPauseSource, ClientResumeRoute, ClientResumeSource
 from smtpd.messages.control_mta import (
     ConnectorState,
     HostState,

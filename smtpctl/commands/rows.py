@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from smtpd.mail.envelope import Envelope
 from smtpd.mail.ids import msgid_of
-from smtpd.messages.client_control import ClientShowQueue, QueueRow
+from smtpd.messages.client_queue import ClientShowQueue, QueueRow
 from smtpd.messages.control_scheduler import EnvelopeState
 
 from ..client import NotRunning

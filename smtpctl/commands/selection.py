@@ -1,7 +1,5 @@
 """Which rows of the queue are wanted: the filters of `show queue`."""
 
-import fnmatch
-import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -27,7 +25,7 @@ FILTERS = (
     Option("newer", "AGE", "only those that are newer"),
 )
 
-_AGE = re.compile(r"(\d{1,9})([smhdw]?)", re.ASCII)
+_DIGITS = 9
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -99,10 +97,11 @@ _MAKERS: dict[str, Callable[[str, str, int], Callable[["Row"], bool]]] = {
 
 def read_age(text: str) -> int:
     """Seconds; BadFilter."""
-    match = _AGE.fullmatch(text)
-    if match is None:
+    number = text.rstrip("smhdw")
+    factor = _SECONDS.get(text[len(number) :])
+    if factor is None or not (number.isascii() and number.isdigit() and len(number) <= _DIGITS):
         raise BadFilter(f"{text!r} is no age; 90s, 30m, 12h, 2d are")
-    return int(match[1]) * _SECONDS[match[2]]
+    return int(number) * factor
 
 
 def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
@@ -123,6 +122,9 @@ def _address_test(value: str) -> Callable[[MailAddress], bool]:
 
 
 def _pattern(value: str) -> Callable[[str], bool]:
+    import fnmatch  # here: without a filter nobody waits until they are loaded
+    import re
+
     fits = re.compile(fnmatch.translate(lower(value))).match
     return lambda text: fits(lower(text)) is not None
 

@@ -7,7 +7,6 @@ memory at a time, and MERGED temporary files are open.
 import heapq
 import marshal
 import struct
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from typing import IO
@@ -59,6 +58,8 @@ def _runs(keyed: Iterable[Keyed], backwards: bool) -> Iterator[list[Keyed]]:
 
 def _stored(run: Iterable[Keyed], files: ExitStack) -> Iterator[Keyed]:
     """The same out of a temporary file."""
+    import tempfile  # here: only long results need it, and it takes long to load
+
     file = files.enter_context(tempfile.TemporaryFile())
     for key, number, line in run:
         marshal.dump((key, number, line.encode("utf-8", "surrogateescape")), file)

@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Iterable
 from operator import attrgetter
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from imsg import Recorder, RecorderEntry
@@ -86,7 +85,7 @@ class Watching:
     """A watch on a running daemon; its messages are taped for as long as this is open."""
 
     def __init__(
-        self, path: Path, kinds: Iterable[int] = (), *, handlers: bool = False, seconds: int = 0
+        self, path: str, kinds: Iterable[int] = (), *, handlers: bool = False, seconds: int = 0
     ) -> None:
         """`kinds`: numbers, none for all. `seconds`: then `over` is true; 0: never by itself.
         ControlError.

@@ -20,6 +20,7 @@ from imsg.message import Kind
 from smtpd import __version__
 from smtpd.messages.client_catalogue import CLIENT_CATALOGUE
 from smtpd.messages.client_control import ClientDone, ClientOpenSession, ServerHello
+from smtpd.messages.client_digest import DIGEST
 from smtpd.messages.parent_control import ControlSocket
 from smtpd.mproc.dispatch import handles
 from smtpd.mproc.peer import Peer
@@ -172,7 +173,7 @@ class Clients:
         self._clients.add(client)
         trace_messages(self._process.log, self._process.NAME, (client,))
         self._process.stat.add("control.session")
-        client.send(ServerHello(__version__, CLIENT_CATALOGUE.digest()))
+        client.send(ServerHello(__version__, DIGEST))
 
     def _make_room(self, uid: int) -> bool:
         """Whether another connection of `uid` fits; one of the same user that is idle, or has not read for

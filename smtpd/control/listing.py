@@ -7,7 +7,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from imsg import MessageError
-from smtpd.messages.client_control import ClientDone, ClientShowQueue, QueueRow
+from smtpd.messages.client_control import ClientDone
+from smtpd.messages.client_queue import ClientShowQueue, QueueRow
 from smtpd.messages.control_queue import DescribeEnvelopes, EnvelopesDescribed
 from smtpd.messages.control_scheduler import EnvelopesListed, EnvelopeState, ListEnvelopes
 from smtpd.messages.links import QUEUE, SCHEDULER

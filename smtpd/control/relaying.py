@@ -4,8 +4,8 @@ import asyncio
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from smtpd.messages.client_control import (
-    ClientDone,
+from smtpd.messages.client_control import ClientDone
+from smtpd.messages.client_mta import (
     ClientListMta,
     ClientPauseSource,
     ClientResumeRoute,

@@ -5,8 +5,6 @@ keeps the case; what is looked up in aliases, tables and users is lower-cased fi
 a client may write between angle brackets (source routes, the null path) is the SMTP grammar's, not ours.
 """
 
-import re
-from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 LOCALPART_MAX = 255
@@ -18,9 +16,12 @@ DOMAINPART_MAX = 255
 TEXT_MAX = 2047
 """Bytes of a text that `parse` looks at."""
 
-_ATOM = r"[A-Za-z0-9!#$%&'*/?^`{|}~+\-=_]+"
-_LOCALPART = re.compile(rf"{_ATOM}(?:\.{_ATOM})*", re.ASCII)
-_DOMAIN = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*", re.ASCII)
+LABEL_MAX = 63
+"""Bytes of a label of a domain (RFC 1035 2.3.4)."""
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_DOTTED_ATOMS = frozenset(_LETTERS + "!#$%&'*/?^`{|}~+-=_.")
+_DOTTED_LABELS = frozenset(_LETTERS + "_-.")
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
@@ -65,14 +66,17 @@ def parse(text: str) -> MailAddress:
 
 def valid_localpart(text: str) -> bool:
     """A dot-string of ASCII (RFC 5321 4.1.2), with "/" and such as OpenSMTPD allows; no quoted strings."""
-    return _LOCALPART.fullmatch(text) is not None and len(text) <= LOCALPART_MAX
+    return len(text) <= LOCALPART_MAX and _DOTTED_ATOMS.issuperset(text) and "" not in text.split(".")
 
 
 def valid_domainpart(text: str) -> bool:
     """A host name without a trailing dot, or an address literal "[192.0.2.1]", "[IPv6:2001:db8::1]"."""
     if text.startswith("["):
         return len(text) <= DOMAINPART_MAX and _valid_literal(text)
-    return _DOMAIN.fullmatch(text) is not None and len(text) <= DOMAINPART_MAX
+    if len(text) > DOMAINPART_MAX or not _DOTTED_LABELS.issuperset(text) or text.startswith("-"):
+        return False
+    labels = text.split(".")
+    return "" not in labels and max(map(len, labels)) <= LABEL_MAX
 
 
 def lower(text: str) -> str:
@@ -92,6 +96,8 @@ def _valid_literal(text: str) -> bool:
         inner = inner[5:]
     if "%" in inner:  # a scope id means something on one machine only
         return False
+    from ipaddress import IPv4Address, IPv6Address  # here: literals are rare, and smtpctl needs none
+
     try:
         (IPv6Address if ":" in inner else IPv4Address)(inner)
     except ValueError:

@@ -5,7 +5,9 @@ from imsg.message import Catalogue
 from . import (
     client_configuration,
     client_control,
+    client_mta,
     client_observation,
+    client_queue,
     control_lookup,
     control_mta,
     control_observation,
@@ -45,6 +47,8 @@ CATALOGUE = Catalogue(
         control_scheduler,
         control_tries,
         client_control,
+        client_queue,
+        client_mta,
         client_configuration,
         client_observation,
         delivery,

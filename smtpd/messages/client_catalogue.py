@@ -6,6 +6,8 @@ fits any daemon whose client kinds are the same.
 
 from imsg.message import Catalogue
 
-from . import client_configuration, client_control, client_observation
+from . import client_configuration, client_control, client_mta, client_observation, client_queue
 
-CLIENT_CATALOGUE = Catalogue((client_control, client_configuration, client_observation))
+CLIENT_CATALOGUE = Catalogue(
+    (client_control, client_queue, client_mta, client_configuration, client_observation)
+)

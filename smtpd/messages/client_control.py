@@ -1,17 +1,15 @@
-"""smtpctl and sendmail, and control (numbers 0x09xx).
+"""smtpctl and sendmail, and control (numbers 0x09xx): how every request begins and ends, and most of them.
 
 Every request of a client is answered by any number of rows of its own kind and one ClientDone; a client that
-sends what is not declared here is dropped.
+sends what is not declared here, or in the other files client_*.py, is dropped. What carries envelopes, relays
+or hosts is in files of its own: smtpctl loads those for the commands that need them.
 """
 
 from typing import NamedTuple
 
-from imsg.message import U32, U64, Id32, Id64, message
-from smtpd.mail.envelope import Envelope
+from imsg.message import U32, Id32, Id64, message
 
-from .control_mta import HostState, HostStatistic, PausedSource, RelayState, RouteState
 from .control_process import Counter
-from .control_scheduler import EnvelopeState
 from .links import CLIENT, CONTROL
 
 
@@ -58,23 +56,6 @@ class StatusRow(NamedTuple):
     mda: bool
     mta: bool
     smtp: bool
-
-
-@message(0x0907, CLIENT, CONTROL, reply=ClientDone)
-class ClientShowQueue(NamedTuple):
-    """The envelopes of a message, or all (0), in the order of evpid, from `start` on."""
-
-    msgid: Id32
-    start: Id64 = 0
-
-
-@message(0x0908, CONTROL, CLIENT)
-class QueueRow(NamedTuple):
-    """An envelope and its state."""
-
-    reqid: U32
-    state: EnvelopeState
-    envelope: Envelope
 
 
 @message(0x0909, CLIENT, CONTROL, reply=ClientDone)
@@ -146,45 +127,3 @@ class ProgressRow(NamedTuple):
 
     reqid: U32
     number: U32
-
-
-@message(0x0913, CLIENT, CONTROL, reply=ClientDone)
-class ClientListMta(NamedTuple):
-    """`what`: one of control_mta.LISTS."""
-
-    what: str
-
-
-@message(0x0914, CONTROL, CLIENT)
-class MtaRows(NamedTuple):
-    """Some rows of the list that was asked for; the other lists are empty."""
-
-    reqid: U32
-    hosts: list[HostState]
-    hoststats: list[HostStatistic]
-    relays: list[RelayState]
-    routes: list[RouteState]
-    paused: list[PausedSource]
-
-
-@message(0x0915, CLIENT, CONTROL, reply=ClientDone)
-class ClientResumeRoute(NamedTuple):
-    """As control_mta.ResumeRoute."""
-
-    id: U64
-
-
-@message(0x0916, CLIENT, CONTROL, reply=ClientDone)
-class ClientPauseSource(NamedTuple):
-    """As control_mta.PauseSource; `source` is a numeric address."""
-
-    source: str
-    domain: str
-
-
-@message(0x0917, CLIENT, CONTROL, reply=ClientDone)
-class ClientResumeSource(NamedTuple):
-    """As control_mta.ResumeSource."""
-
-    source: str
-    domain: str

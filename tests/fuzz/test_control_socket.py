@@ -28,12 +28,12 @@ from smtpd.messages.client_control import (
     ClientResume,
     ClientSetTrace,
     ClientSetVerbose,
-    ClientShowQueue,
     ClientShowStats,
     ClientShowStatus,
     ServerHello,
     StatusRow,
 )
+from smtpd.messages.client_queue import ClientShowQueue
 from smtpd.messages.control_process import OTHERS, Counters, GetCounters
 from smtpd.messages.control_scheduler import (
     ChangeEnvelopes,

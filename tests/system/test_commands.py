@@ -13,12 +13,14 @@ import tree
 BIN = Path(sys.executable).parent
 
 
-def scripts() -> dict[str, str]:
-    """name -> module:function, as setup.cfg declares them."""
+def programs() -> dict[str, str]:
+    """name -> what it does, as setup.cfg declares them: an entry point, or a text of our own."""
     config = configparser.ConfigParser()
     config.read(tree.ROOT / "setup.cfg")
     lines = config["options.entry_points"]["console_scripts"].strip().splitlines()
-    return dict(tuple(part.strip() for part in line.split("=")) for line in lines)
+    points = dict(tuple(part.strip() for part in line.split("=")) for line in lines)
+    files = config["options"]["scripts"].split()
+    return points | {Path(file).name: (tree.ROOT / file).read_text() for file in files}
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -34,13 +36,29 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 
 
 def test_all_programs_are_declared() -> None:
-    assert set(scripts()) == {"smtpd", "smtpctl", "mailq", "sendmail", "newaliases", "makemap"}
+    assert set(programs()) == {"smtpd", "smtpctl", "mailq", "sendmail", "newaliases", "makemap"}
 
 
-@pytest.mark.parametrize("name", scripts())
-def test_a_program_leads_to_a_function(name: str) -> None:
-    module, _, function = scripts()[name].partition(":")
+def test_smtpd_leads_to_a_function() -> None:
+    module, _, function = programs()["smtpd"].partition(":")
     assert callable(getattr(importlib.import_module(module), function))
+
+
+@pytest.mark.parametrize("name", sorted(set(programs()) - {"smtpd"}))
+def test_a_program_is_there_and_loads_little(name: str) -> None:
+    """What a call costs is the loading: what is slow to load is not needed for one word to the daemon."""
+    arguments = {"smtpctl": ["show", "status"], "sendmail": ["-bp"], "makemap": ["-Z"], "newaliases": ["-Z"]}
+    environment = {"SMTPD_SOCKET": "/nonexistent/smtpd.sock", "PYTHONPROFILEIMPORTTIME": "1"}
+    done = run(str(BIN / name), *arguments.get(name, []), **environment)
+    said = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert done.returncode in (1, os.EX_USAGE, os.EX_UNAVAILABLE)
+    assert said and not any("Traceback" in line for line in said)
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line not in said}
+    assert "smtpctl.__main__" in loaded
+    assert not {"asyncio", "dataclasses", "inspect"} & loaded
+    if name == "smtpctl":
+        messages = {"smtpd.messages.control_lookup", "smtpd.messages.control_mta"}
+        assert not (messages | {"re", "pathlib", "hashlib", "json", "tempfile"}) & loaded
 
 
 def test_smtpd_tells_its_version() -> None:

@@ -20,12 +20,8 @@ import pytest
 from daemon import LOCAL, RELAY, USER_ID, Daemon
 
 from smtpd.messages.client_catalogue import CLIENT_CATALOGUE
-from smtpd.messages.client_control import (
-    ClientOpenSession,
-    ClientShowQueue,
-    ClientShowStats,
-    ClientShowStatus,
-)
+from smtpd.messages.client_control import ClientOpenSession, ClientShowStats, ClientShowStatus
+from smtpd.messages.client_queue import ClientShowQueue
 
 RECIPIENTS = 250
 MESSAGES = 12

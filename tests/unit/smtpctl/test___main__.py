@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from smtpctl import __main__ as program
-from smtpd.messages.client_control import ClientShowQueue
+from smtpd.messages.client_queue import ClientShowQueue
 
 
 def test_mailq_is_show_queue(smtpctl: Any, daemon: Any) -> None:

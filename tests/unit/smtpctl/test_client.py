@@ -14,14 +14,8 @@ from imsg import Channel, ChannelClosed
 from smtpctl import client as module
 from smtpctl.client import Client, Incompatible, NoPermission, NotRunning, Refused
 from smtpd.messages.client_catalogue import CLIENT_CATALOGUE
-from smtpd.messages.client_control import (
-    ClientDone,
-    ClientPause,
-    ClientShowQueue,
-    ClientShowStatus,
-    ServerHello,
-    StatusRow,
-)
+from smtpd.messages.client_control import ClientDone, ClientPause, ClientShowStatus, ServerHello, StatusRow
+from smtpd.messages.client_queue import ClientShowQueue
 
 HELLO = ServerHello("1.0", CLIENT_CATALOGUE.digest())
 

@@ -84,7 +84,7 @@ def test_the_state_folder_may_be_named_anywhere(
 
     monkeypatch.setattr("smtpctl.client.Client", client)
     assert smtpctl(*(word.replace("X", str(tmp_path / "there")) for word in words)).status == 0
-    assert seen == [tmp_path / "there" / "smtpd.sock"]
+    assert seen == [str(tmp_path / "there" / "smtpd.sock")]
 
 
 def test_interrupted(smtpctl: Any, daemon: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ from smtpctl.client import NotRunning
 from smtpctl.places import Places
 from smtpctl.sendmail import Options, Usage, parse
 from smtpctl.submission import SubmissionError, Verdict
-from smtpd.messages.client_control import ClientChangeEnvelopes, ClientShowQueue
+from smtpd.messages.client_control import ClientChangeEnvelopes
+from smtpd.messages.client_queue import ClientShowQueue
 from smtpd.protocol.smtp.client_events import Mail
 
 

@@ -1,6 +1,7 @@
 """smtpctl/commands/capture.py: what is written, where, and how it ends."""
 
 import json
+import os
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,7 +23,7 @@ class Watching:
     began = False
 
     def __init__(self, path: Path, kinds: Any, *, handlers: bool, seconds: int) -> None:
-        Watching.begun = (path.name, set(kinds), handlers, seconds)
+        Watching.begun = (os.path.basename(path), set(kinds), handlers, seconds)
         traffic = Traffic()
         self._left = [*traffic.mail(0xCB4DE24F, 7), *traffic.mail(0x11111111, 8)]
         self.over = False

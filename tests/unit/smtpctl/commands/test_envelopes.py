@@ -6,12 +6,7 @@ from typing import Any
 import pytest
 
 from smtpctl.commands import envelopes
-from smtpd.messages.client_control import (
-    ClientChangeEnvelopes,
-    ClientDiscover,
-    ClientUncorrupt,
-    ProgressRow,
-)
+from smtpd.messages.client_control import ClientChangeEnvelopes, ClientDiscover, ClientUncorrupt, ProgressRow
 
 
 @pytest.mark.parametrize(

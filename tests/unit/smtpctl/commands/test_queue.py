@@ -11,7 +11,7 @@ from smtpctl.commands.rows import Row
 from smtpd.mail.address import EMPTY, MailAddress
 from smtpd.mail.envelope import FLAG_AUTHENTICATED, FLAG_BOUNCE, FLAG_INTERNAL, Envelope
 from smtpd.mail.envelope_text import encode
-from smtpd.messages.client_control import ClientShowQueue, QueueRow
+from smtpd.messages.client_queue import ClientShowQueue, QueueRow
 from smtpd.messages.control_scheduler import EnvelopeState
 
 EVPID = 0x6C472DE90A0B0C0D

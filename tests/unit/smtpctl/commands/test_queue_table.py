@@ -102,7 +102,7 @@ def test_brief(seconds: int, text: str) -> None:
 def test_at_a_terminal_show_queue_is_a_table(
     smtpctl: Any, daemon: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from smtpd.messages.client_control import ClientShowQueue, QueueRow
+    from smtpd.messages.client_queue import ClientShowQueue, QueueRow
 
     daemon.rows[ClientShowQueue] = [QueueRow(1, state("pending", NOW), ENVELOPE)] * 2
     assert smtpctl("show", "queue").out.count("|") == 26

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from smtpd.messages.client_control import (
+from smtpd.messages.client_mta import (
     ClientListMta,
     ClientPauseSource,
     ClientResumeRoute,

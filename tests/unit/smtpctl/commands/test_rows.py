@@ -10,7 +10,7 @@ from smtpctl.invocation import Invocation
 from smtpctl.output import Output
 from smtpctl.places import Places
 from smtpd.mail.envelope import Envelope
-from smtpd.messages.client_control import ClientShowQueue, QueueRow
+from smtpd.messages.client_queue import ClientShowQueue, QueueRow
 from smtpd.messages.control_scheduler import EnvelopeState
 
 ENVELOPE = Envelope(evpid=1 << 32 | 1, type="mda")

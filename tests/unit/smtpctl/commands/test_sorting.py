@@ -40,7 +40,7 @@ def test_files_are_there_only_when_they_are_needed(monkeypatch: pytest.MonkeyPat
         made.append(real())
         return made[-1]
 
-    monkeypatch.setattr(sorting.tempfile, "TemporaryFile", make)  # type: ignore[attr-defined]
+    monkeypatch.setattr(tempfile, "TemporaryFile", make)
     lines = [(-number, f"{number}\n") for number in range(50)]
     assert list(sort(lines, limit=3)) == ["49\n", "48\n", "47\n"]
     assert made == []

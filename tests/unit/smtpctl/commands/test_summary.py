@@ -6,7 +6,7 @@ from typing import Any
 
 from smtpd.mail.address import MailAddress
 from smtpd.mail.envelope import Envelope
-from smtpd.messages.client_control import ClientShowQueue, QueueRow
+from smtpd.messages.client_queue import ClientShowQueue, QueueRow
 from smtpd.messages.control_scheduler import EnvelopeState
 
 

@@ -8,12 +8,7 @@ import pytest
 
 from smtpd.control import client as module
 from smtpd.control.client import ClientGone
-from smtpd.messages.client_control import (
-    ClientChangeEnvelopes,
-    ClientDone,
-    ClientShowStatus,
-    StatusRow,
-)
+from smtpd.messages.client_control import ClientChangeEnvelopes, ClientDone, ClientShowStatus, StatusRow
 from smtpd.messages.control_scheduler import ChangeEnvelopes, EnvelopesAffected
 
 

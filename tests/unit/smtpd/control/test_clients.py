@@ -16,12 +16,12 @@ from smtpd.messages.client_control import (
     ClientChangeEnvelopes,
     ClientDone,
     ClientPause,
-    ClientShowQueue,
     ClientShowStats,
     ClientShowStatus,
     ServerHello,
     StatusRow,
 )
+from smtpd.messages.client_queue import ClientShowQueue
 from smtpd.messages.parent_control import ControlSocket
 
 DONE = ClientDone(0, "", 1)

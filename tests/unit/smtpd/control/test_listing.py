@@ -10,7 +10,8 @@ from smtpd.control.listing import PAGE
 from smtpd.mail.address import MailAddress
 from smtpd.mail.envelope import Envelope
 from smtpd.messages.catalogue import CATALOGUE
-from smtpd.messages.client_control import ClientDone, ClientShowQueue, QueueRow
+from smtpd.messages.client_control import ClientDone
+from smtpd.messages.client_queue import ClientShowQueue, QueueRow
 from smtpd.messages.control_queue import DescribeEnvelopes, EnvelopesDescribed
 from smtpd.messages.control_scheduler import EnvelopesListed, EnvelopeState, ListEnvelopes
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from smtpd.control import relaying
-from smtpd.messages.client_control import (
-    ClientDone,
+from smtpd.messages.client_control import ClientDone
+from smtpd.messages.client_mta import (
     ClientListMta,
     ClientPauseSource,
     ClientResumeRoute,

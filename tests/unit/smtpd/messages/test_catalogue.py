@@ -15,7 +15,7 @@ from smtpd.messages.links import CLIENT, DELIVERY, PONY, PROCESSES, QUEUE, SCHED
 
 from .conftest import kinds_in
 
-FILES_WITHOUT_KINDS = {"catalogue", "client_catalogue", "links"}
+FILES_WITHOUT_KINDS = {"catalogue", "client_catalogue", "client_digest", "links"}
 
 
 def fresh() -> ModuleType:
