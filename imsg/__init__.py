@@ -4,7 +4,7 @@ Declare kinds with `@message`, collect them in a `Catalogue`, talk through a `Ch
 """
 
 from imsg.channel import Channel, ChannelClosed, ChannelFull, FrameError, Received
-from imsg.core import NATIVE
+from imsg.core import NATIVE, Meter
 from imsg.message import (
     I64,
     U8,
@@ -42,6 +42,7 @@ __all__ = [
     "Kind",
     "KindCount",
     "MessageError",
+    "Meter",
     "Opt",
     "Received",
     "Recorder",

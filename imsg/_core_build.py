@@ -12,18 +12,27 @@ from pathlib import Path
 
 from cffi import FFI  # type: ignore[import-untyped]
 
-SOURCES = ("reader.c", "writer.c", "object.c", "ring.c", "tape.c", "mask.c", "waits.c")
+SOURCES = ("reader.c", "writer.c", "object.c", "ring.c", "tape.c", "mask.c", "waits.c", "meter.c")
 
 CDEF = """
 #define IMSG_SYSTEM ...
 #define IMSG_LAYOUT ...
+#define IMSG_METER_ROW ...
 
-struct imsg_ring { unsigned char *memory; uint32_t capacity; uint32_t tape; uint32_t channel; ...; };
+struct imsg_meter { uint32_t idle; uint64_t left_out; ...; };
+struct imsg_ring {
+    unsigned char *memory;
+    uint32_t capacity, tape, channel;
+    struct imsg_meter *meter;
+    uint32_t metered, serial;
+    ...;
+};
 struct imsg_reader {
     struct imsg_ring ring;
     uint32_t start, have, count, carried, joined_length;
     uint32_t types[...], lengths[...], peerids[...], pids[...];
     int descriptors[...];
+    uint64_t stamps[...];
     unsigned char buffer[...], joined[...];
     ...;
 };
@@ -34,6 +43,15 @@ void imsg_reader_free(struct imsg_reader *);
 void imsg_reader_close(struct imsg_reader *);
 int imsg_reader_receive(struct imsg_reader *, int);
 int imsg_reader_feed(struct imsg_reader *, const unsigned char *, size_t, const int *, size_t);
+void imsg_reader_settle(struct imsg_reader *);
+
+struct imsg_meter *imsg_meter_new(const unsigned char *);
+void imsg_meter_free(struct imsg_meter *);
+void imsg_meter_clear(struct imsg_meter *);
+void imsg_meter_add(struct imsg_meter *, uint32_t, uint32_t, uint32_t, uint64_t);
+void imsg_meter_add_all(struct imsg_meter *, uint32_t, uint32_t, const uint32_t *, const uint64_t *, int);
+int imsg_meter_row(const struct imsg_meter *, uint32_t, uint64_t *);
+uint64_t imsg_meter_sent(struct imsg_meter *, uint32_t, uint32_t);
 
 struct imsg_writer *imsg_writer_new(void);
 void imsg_writer_free(struct imsg_writer *);

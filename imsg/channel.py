@@ -10,13 +10,14 @@ sender's instance (imsg_init(3) leaves the meaning of peerid to its user).
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableSequence, Sequence
 from itertools import repeat
 from typing import Any, NoReturn
 
-from imsg.core import FrameReader, FrameWriter
+from imsg.core import FrameReader, FrameWriter, Meter
 from imsg.frame import HEADER_SIZE, PEERID_MASK, ChannelClosed, FrameError, close_all
 from imsg.message import MAX_PAYLOAD, Catalogue, MessageError, unpack, unpack_joined
+from imsg.meter import next_serial
 from imsg.recorder import Recorder
 
 __all__ = ["Channel", "ChannelClosed", "ChannelFull", "FrameError", "Received"]
@@ -61,6 +62,7 @@ class Channel:
         self.name = name
         self.on_trace: TraceHook | None = None
         self.max_queued = max_queued
+        self.serial = next_serial()  # this channel's, among all of the process, for its meter
         self.queued = 0  # bytes that wait to be sent, headers included
         self._hard = max_queued * HARD_FACTOR
         self._reader = FrameReader(sock, recorder, number)
@@ -84,6 +86,25 @@ class Channel:
 
     def fileno(self) -> int:
         return self.sock.fileno()
+
+    def measure(self, meter: Meter | None) -> None:
+        """Have replies, and the handlers whose times stand in `stamps`, measured from now on, or no more."""
+        number = 0 if meter is None else meter.channel(self.name)
+        self._reader.measure(meter, number, self.serial)
+        self._writer.measure(meter, number, self.serial)
+
+    @property
+    def stamps(self) -> MutableSequence[int]:
+        """For who handles what `receive` gave: [0] is when the first handler began, [i] when the i-th ended.
+
+        On CLOCK_MONOTONIC in ns, with meter.UNMEASURED added for what is not to be measured. The meter takes
+        them at the next `receive`, or by `settle`.
+        """
+        return self._reader.stamps
+
+    def settle(self) -> None:
+        """Measure the handlers that have ended so far."""
+        self._reader.settle()
 
     def put(self, message: Any, fd: int | None = None) -> int:
         """Queue a message and its descriptor; the peerid under which it goes out.

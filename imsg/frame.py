@@ -16,13 +16,15 @@ import errno
 import os
 import socket
 import struct
+import time
 from array import array
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from itertools import accumulate
 from typing import NoReturn
 
 from imsg.layout import OUT
+from imsg.meter import Meter
 from imsg.recorder import Recorder
 
 HEADER = struct.Struct("=IIII")
@@ -30,6 +32,7 @@ HEADER_SIZE = 16
 MAX_FRAME = 16384
 DESCRIPTOR_BIT = 0x80000000
 BUFFER_SIZE = 65536
+MAX_FRAMES = BUFFER_SIZE // HEADER_SIZE  # of one read
 MAX_FEED = BUFFER_SIZE - MAX_FRAME  # so much always fits behind an unfinished frame
 MAX_DESCRIPTORS = 16  # queued, or in one recvmsg
 CONTROL_SIZE = socket.CMSG_SPACE(MAX_DESCRIPTORS * 4)
@@ -88,10 +91,30 @@ class FrameReader:
         self._buffer = b""
         self._queue: deque[int] = deque()
         self._failed: str | None = None
+        self._meter: tuple[Meter, int, int] | None = None
+        self._types: list[int] = []
+        self._settled = 0
+        self.stamps: MutableSequence[int] = [0] * (MAX_FRAMES + 1)
+        """When the first handler of what was received began, and when each ended, for a meter; 0: not yet."""
         self._clear()
 
+    def measure(self, meter: Meter | None, channel: int, serial: int) -> None:
+        """Feed a meter from now on, or none. `channel`: its number of the channel's name."""
+        self.settle()
+        self._meter = None if meter is None else (meter, channel, serial)
+
+    def settle(self) -> None:
+        """Measure the handlers whose end stands in `stamps`."""
+        if self._meter is not None:
+            meter, channel, _ = self._meter
+            self._settled = meter.handled(channel, self._types, self.stamps, self._settled)
+
     def _clear(self) -> None:
-        self._types: list[int] = []
+        if self.stamps[0]:
+            self.settle()
+            self.stamps[: len(self._types) + 1] = [0] * (len(self._types) + 1)
+        self._settled = 0
+        self._types = []
         self._lengths: list[int] = []
         self._peerids: list[int] = []
         self._pids: list[int] = []
@@ -158,6 +181,9 @@ class FrameReader:
                 carries,
                 self._payloads,
             )
+        if self._meter is not None and self._types:
+            meter, channel, serial = self._meter
+            meter.came_in(channel, serial, time.monotonic_ns(), self._types, self._payloads)
         if error is not None:
             self._fail(error)
         return len(self._types)
@@ -256,6 +282,11 @@ class FrameWriter:
         self._sent = 0  # bytes of the stream that are gone
         self._marks: deque[tuple[int, int]] = deque()  # (offset of the frame in the stream, its descriptor)
         self._closed = False
+        self._meter: tuple[Meter, int] | None = None
+
+    def measure(self, meter: Meter | None, channel: int, serial: int) -> None:
+        """Feed a meter from now on, or none."""
+        self._meter = None if meter is None else (meter, serial)
 
     @property
     def pending(self) -> int:
@@ -283,7 +314,7 @@ class FrameWriter:
             close_all(descriptors.values())
             raise ValueError("frames that cannot be sent")
         steps = range(len(types) - 1)
-        peerids = list(accumulate(steps, lambda before, _: next_peerid(before), initial=peerid))
+        peerids = list(accumulate(steps, lambda before, _: next_peerid(before), initial=peerid))[: len(types)]
         for index, (number, length, payload) in enumerate(zip(types, lengths, payloads, strict=True)):
             descriptor = descriptors.get(index, -1)
             if descriptor >= 0:
@@ -291,12 +322,13 @@ class FrameWriter:
                 length |= DESCRIPTOR_BIT
             self._buffer += HEADER.pack(number, length, peerids[index], pid)
             self._buffer += payload
+        if self._meter is not None and types:
+            meter, serial = self._meter
+            meter.went_out(serial, time.monotonic_ns(), types, peerids)
         if self._recorder is not None and types:
             carries = [index in descriptors for index in range(len(types))]
             pids = [pid] * len(types)
-            self._recorder.write(
-                OUT, self._channel, types, lengths, peerids[: len(types)], pids, carries, payloads
-            )
+            self._recorder.write(OUT, self._channel, types, lengths, peerids, pids, carries, payloads)
 
     def send(self) -> bool:
         """Write until all is gone (True) or the socket takes no more (False). OSError; ChannelClosed if the

@@ -7,17 +7,19 @@ lends the channel a view of the reader's buffer until the next call. Importing i
 import os
 import socket
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from imsg import frame, layout
 from imsg._core import ffi, lib
 from imsg.frame import MAX_FEED, ChannelClosed, FrameError, close_all
+from imsg.histogram import Histogram
+from imsg.meter import KINDS, WAITED, Names, Row
 from imsg.recorder import Recorder
 
-__all__ = ["FrameReader", "FrameWriter", "find_waits"]
+__all__ = ["FrameReader", "FrameWriter", "Meter", "find_waits", "measure_waits"]
 
-if getattr(lib, "IMSG_LAYOUT", None) != layout.VERSION:
+if getattr(lib, "IMSG_LAYOUT", None) != layout.VERSION or not hasattr(lib, "IMSG_METER_ROW"):
     raise ImportError("the C core was built from older sources: run tools/setup")
 
 _END = -1
@@ -48,6 +50,35 @@ def find_waits(
     sender: Any, sender_channel: bytes, receiver: Any, receiver_channel: bytes, since: int, most: int
 ) -> tuple[int, list[tuple[int, int]], int]:
     """See waits.find_waits; the names have layout.NAME_SIZE bytes."""
+    position, found, types, waits, missed = _waits(
+        sender, sender_channel, receiver, receiver_channel, since, most
+    )
+    numbers = memoryview(ffi.buffer(types)).cast("I")[:found].tolist()
+    times = memoryview(ffi.buffer(waits)).cast("Q")[:found].tolist()
+    return position, list(zip(numbers, times, strict=True)), missed
+
+
+def measure_waits(
+    meter: "Meter",
+    channel: int,
+    sender: Any,
+    sender_channel: bytes,
+    receiver: Any,
+    receiver_channel: bytes,
+    since: int,
+    most: int,
+) -> tuple[int, int, int]:
+    """See waits.measure_waits."""
+    position, found, types, waits, missed = _waits(
+        sender, sender_channel, receiver, receiver_channel, since, most
+    )
+    lib.imsg_meter_add_all(meter.core, WAITED, channel, types, waits, found)
+    return position, found, missed
+
+
+def _waits(
+    sender: Any, sender_channel: bytes, receiver: Any, receiver_channel: bytes, since: int, most: int
+) -> tuple[int, int, Any, Any, int]:
     if len(sender_channel) != layout.NAME_SIZE or len(receiver_channel) != layout.NAME_SIZE:
         raise ValueError("a channel's name in a recorder has 32 bytes")
     out, got = ffi.from_buffer(sender), ffi.from_buffer(receiver)
@@ -56,10 +87,70 @@ def find_waits(
     found: int = lib.imsg_waits(
         out, len(out), sender_channel, got, len(got), receiver_channel, position, types, waits, most, missed
     )
-    found = max(found, 0)  # -1: one of the two is no recorder
-    numbers = memoryview(ffi.buffer(types)).cast("I")[:found].tolist()
-    times = memoryview(ffi.buffer(waits)).cast("Q")[:found].tolist()
-    return int(position[0]), list(zip(numbers, times, strict=True)), int(missed[0])
+    # -1: one of the two is no recorder
+    return int(position[0]), max(found, 0), types, waits, int(missed[0])
+
+
+def _measure(ring: Any, meter: "Meter | None", channel: int, serial: int) -> None:
+    """Let the core feed a meter, or none; the caller keeps the meter alive."""
+    ring.metered = channel
+    ring.serial = serial
+    ring.meter = ffi.NULL if meter is None else meter.core
+
+
+class Meter(Names):
+    """See meter.Meter."""
+
+    def __init__(self, requests: Iterable[int], replies: Iterable[int]) -> None:
+        super().__init__()
+        roles = bytearray(KINDS)
+        for numbers, role in ((requests, 1), (replies, 2)):
+            for number in numbers:
+                if number < KINDS:
+                    roles[number] |= role
+        core = lib.imsg_meter_new(bytes(roles))
+        if not core:
+            raise MemoryError
+        self.core = ffi.gc(core, lib.imsg_meter_free)
+        self._row = ffi.new("uint64_t[]", lib.IMSG_METER_ROW)
+
+    @property
+    def measuring(self) -> bool:
+        """False: requests are remembered, and nothing is measured but by `add`."""
+        return not self.core.idle
+
+    @measuring.setter
+    def measuring(self, on: bool) -> None:
+        self.core.idle = not on
+
+    @property
+    def left_out(self) -> int:
+        """How many values were not measured: there are too many things."""
+        left_out: int = self.core.left_out
+        return left_out
+
+    def add(self, what: int, channel: int, number: int, value: int) -> None:
+        """One more value."""
+        lib.imsg_meter_add(self.core, what, channel, number, value)
+
+    def rows(self) -> list[Row]:
+        """All that was measured."""
+        names = self.names()
+        found: list[Row] = []
+        while lib.imsg_meter_row(self.core, len(found), self._row):
+            what, channel, number, count, total, most, *buckets = ffi.unpack(self._row, lib.IMSG_METER_ROW)
+            filled = ((index, amount) for index, amount in enumerate(buckets) if amount)
+            found.append((what, names[channel], number, Histogram(count, total, most, filled)))
+        return found
+
+    def clear(self) -> None:
+        """Begin from nothing."""
+        lib.imsg_meter_clear(self.core)
+
+    def sent(self, serial: int, peerid: int) -> int:
+        """When a request that is not answered was sent; 0: not known."""
+        sent: int = lib.imsg_meter_sent(self.core, serial, peerid)
+        return sent
 
 
 class FrameReader:
@@ -84,6 +175,18 @@ class FrameReader:
         self._descriptors = memoryview(ffi.buffer(self._core.descriptors)).cast("i")
         self._buffer = memoryview(ffi.buffer(self._core.buffer))
         self._joined = memoryview(ffi.buffer(self._core.joined))
+        self.stamps = memoryview(ffi.buffer(self._core.stamps)).cast("Q")
+        self._meter: Meter | None = None
+
+    def measure(self, meter: Meter | None, channel: int, serial: int) -> None:
+        """Feed a meter from now on, or none."""
+        self.settle()
+        _measure(self._core.ring, meter, channel, serial)
+        self._meter = meter
+
+    def settle(self) -> None:
+        """Measure the handlers whose end stands in `stamps`."""
+        lib.imsg_reader_settle(self._core)
 
     def receive(self) -> int:
         """One recvmsg, then as `feed`; 0 also when nothing was there."""
@@ -186,6 +289,12 @@ class FrameWriter:
         self._fd = -1 if sock is None else sock.fileno()
         self._memory = _record(self._core.ring, recorder, channel)
         self._closed = False
+        self._meter: Meter | None = None
+
+    def measure(self, meter: Meter | None, channel: int, serial: int) -> None:
+        """Feed a meter from now on, or none."""
+        _measure(self._core.ring, meter, channel, serial)
+        self._meter = meter
 
     @property
     def pending(self) -> int:

@@ -8,16 +8,20 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from imsg import layout
+from imsg.core import NATIVE, Meter
 from imsg.frame import PEERID_MASK
+from imsg.meter import WAITED
 from imsg.recorder import Recorder, RecorderEntry
 
 type _Find = Callable[[Any, bytes, Any, bytes, int, int], tuple[int, list[tuple[int, int]], int]]
 
 _find_natively: _Find | None
+_measure_natively: Callable[..., tuple[int, int, int]] | None
 try:
     from imsg.native import find_waits as _find_natively
+    from imsg.native import measure_waits as _measure_natively
 except ImportError:
-    _find_natively = None
+    _find_natively = _measure_natively = None
 
 MOST = 4096
 """Of one call."""
@@ -45,6 +49,27 @@ def find_waits(
     got = [e for e in Recorder.read(receiver) if e.channel == receiver_channel and e.direction == "in"]
     out = [e for e in Recorder.read(sender) if e.channel == sender_channel and e.direction == "out"]
     return _pair(out, got, since, most)
+
+
+def measure_waits(
+    meter: Meter,
+    sender: Any,
+    sender_channel: str,
+    receiver: Any,
+    receiver_channel: str,
+    since: int,
+    into: str,
+    most: int = MOST,
+) -> tuple[int, int, int]:
+    """As `find_waits`, into a meter as waits of channel `into`: where to go on, how many, how many missed."""
+    channel = meter.channel(into)
+    if _measure_natively is not None and NATIVE:
+        names = _name(sender_channel), _name(receiver_channel)
+        return _measure_natively(meter, channel, sender, names[0], receiver, names[1], since, most)
+    found = find_waits(sender, sender_channel, receiver, receiver_channel, since, most)
+    for number, waited in found.waits:
+        meter.add(WAITED, channel, number, waited)
+    return found.since, len(found.waits), found.missed
 
 
 def _name(channel: str) -> bytes:

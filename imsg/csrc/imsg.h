@@ -58,11 +58,35 @@ enum {
 #define IMSG_TAPED_IN		((uint64_t)1 << 61)
 #define IMSG_SECRET		(((uint64_t)1 << 48) - 1)
 
+/* The meter: what it measures, and what kinds are to it. */
+enum { IMSG_HANDLED, IMSG_REPLIED, IMSG_WAITED, IMSG_WHATS };
+#define IMSG_CHANNELS		64u
+#define IMSG_REQUEST		1u
+#define IMSG_REPLY		2u
+#define IMSG_UNMEASURED		((uint64_t)1 << 63)	/* in a stamp: what ended then is measured by others */
+#define IMSG_METER_ROW		982u
+
+struct imsg_histogram;
+struct imsg_sent;
+struct imsg_meter {
+	uint32_t	 idle;		/* 1: remember requests, measure nothing */
+	uint32_t	 used;
+	uint64_t	 left_out;	/* values of things beyond the bound */
+	struct imsg_histogram **histograms;
+	uint32_t	*keys;
+	uint16_t	*where;		/* by key: index of a histogram, and one; few of its pages are touched */
+	struct imsg_sent *sent;
+	unsigned char	 roles[IMSG_KINDS];
+};
+
 struct imsg_ring {
 	unsigned char	*memory;	/* NULL records nothing */
 	uint32_t	 capacity;	/* entries; not taken from the memory, which others may write */
 	uint32_t	 tape;		/* bytes of the tape behind the entries, 0 for none; likewise */
 	uint32_t	 channel;
+	struct imsg_meter *meter;	/* NULL measures nothing */
+	uint32_t	 metered;	/* the meter's number of the channel's name */
+	uint32_t	 serial;	/* of the channel among all */
 };
 
 struct imsg_reader {
@@ -79,6 +103,8 @@ struct imsg_reader {
 	uint32_t	 peerids[IMSG_MAX_FRAMES];
 	uint32_t	 pids[IMSG_MAX_FRAMES];
 	int		 descriptors[IMSG_MAX_FRAMES];	/* only meaningful if carried > 0 */
+	uint32_t	 settled;	/* frames whose handlers are measured, or not to be */
+	uint64_t	 stamps[IMSG_MAX_FRAMES + 1];	/* when the first handler began, when each ended; 0: not yet */
 	unsigned char	 buffer[IMSG_BUFFER];
 	unsigned char	 joined[IMSG_BUFFER];	/* payloads are at least 16 bytes a frame shorter than the buffer */
 };
@@ -110,6 +136,16 @@ void	 imsg_writer_close(struct imsg_writer *);
 int	 imsg_writer_add(struct imsg_writer *, uint32_t, const unsigned char *, const unsigned char *, size_t,
 	    uint32_t, uint32_t, uint32_t, const uint32_t *, const int *);
 int	 imsg_writer_send(struct imsg_writer *, int);
+
+struct imsg_meter	*imsg_meter_new(const unsigned char *);
+void	 imsg_meter_free(struct imsg_meter *);
+void	 imsg_meter_clear(struct imsg_meter *);
+void	 imsg_meter_add(struct imsg_meter *, uint32_t, uint32_t, uint32_t, uint64_t);
+void	 imsg_meter_add_all(struct imsg_meter *, uint32_t, uint32_t, const uint32_t *, const uint64_t *, int);
+int	 imsg_meter_row(const struct imsg_meter *, uint32_t, uint64_t *);
+uint64_t imsg_meter_sent(struct imsg_meter *, uint32_t, uint32_t);
+void	 imsg_meter_frame(const struct imsg_ring *, uint32_t, uint64_t, uint32_t, uint32_t, const unsigned char *, uint32_t);
+void	 imsg_reader_settle(struct imsg_reader *);
 
 uint32_t imsg_next_peerid(uint32_t);
 int	 imsg_one_object(const unsigned char *, size_t);

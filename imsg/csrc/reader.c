@@ -68,6 +68,11 @@ static void
 begin(struct imsg_reader *reader)
 {
 	close_carried(reader);
+	if (reader->stamps[0] != 0) {
+		imsg_reader_settle(reader);
+		memset(reader->stamps, 0, (reader->count + 1) * sizeof(reader->stamps[0]));
+	}
+	reader->settled = 0;
 	if (reader->start > 0) {
 		reader->have -= reader->start;
 		memmove(reader->buffer, reader->buffer + reader->start, reader->have);

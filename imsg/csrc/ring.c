@@ -48,6 +48,23 @@ count(unsigned char *memory, const struct entry *entry)
 	return kind.rule;
 }
 
+/* For the meter, with the same reading of the clock. */
+static void
+measure(const struct imsg_ring *ring, const struct imsg_batch *batch, uint64_t now)
+{
+	const unsigned char *payload = batch->payloads;
+	uint32_t i, length, peerid = batch->peerid;
+
+	for (i = 0; i < batch->count; i++) {
+		payload += batch->gap;
+		length = imsg_u32(batch->lengths, i) + batch->add - IMSG_HEADER;
+		imsg_meter_frame(ring, batch->flags & IMSG_OUT, now, imsg_u32(batch->types, i),
+		    batch->peerids != NULL ? batch->peerids[i] : peerid, payload, length);
+		payload += length;
+		peerid = imsg_next_peerid(peerid);
+	}
+}
+
 /*
  * Which frames carry a descriptor is said in one of two ways: an array with -1 for none (the reader's), or a
  * sorted list of indexes (the writer's). The memory may lie anywhere and may be read meanwhile by another
@@ -66,9 +83,13 @@ imsg_ring_write(const struct imsg_ring *ring, const struct imsg_batch *batch, co
 	unsigned char *at;
 	const uint64_t unfinished = 0;
 
-	if (ring->memory == NULL || ring->capacity == 0 || batch->count == 0)
+	if (batch->count == 0 || ((ring->memory == NULL || ring->capacity == 0) && ring->meter == NULL))
 		return;
 	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (ring->meter != NULL)
+		measure(ring, batch, (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+	if (ring->memory == NULL || ring->capacity == 0)
+		return;
 	memcpy(&next, ring->memory + IMSG_NEXT_AT, sizeof(next));
 	if (ring->tape > 0)
 		memcpy(&taping, ring->memory + IMSG_TAPE_ON_AT, sizeof(taping));

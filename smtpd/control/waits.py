@@ -8,12 +8,10 @@ sample under load.
 import mmap
 import struct
 from asyncio import TimerHandle
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from imsg.layout import NEXT_AT
-from imsg.waits import find_waits
-from smtpd.messages.catalogue import CATALOGUE
+from imsg.waits import find_waits, measure_waits
 from smtpd.messages.control_observation import ProfileRow
 from smtpd.messages.links import linked
 
@@ -36,8 +34,6 @@ class Waits:
         self._mapped: dict[tuple[str, int], tuple[Memory, mmap.mmap]] = {}
         self._since: dict[tuple[tuple[str, int], tuple[str, int]], int] = {}
         self._seen: dict[tuple[str, int], int] = {}  # receiver -> how far its recorder was when all was read
-        # by receiver and kind's number
-        self._takers: dict[tuple[str, int], Callable[[int], None] | None] = {}
         self._timer: TimerHandle | None = None
         self.missed = 0
 
@@ -76,25 +72,16 @@ class Waits:
         link = sender, receiver
         since = self._since.get(link, 0)
         most = 1 << 16 if first else MOST_OF_A_LINK
-        self._since[link], waits, missed = find_waits(sent, receiver[0], got, sender[0], since, most)
-        if len(waits) == most:
+        arguments = sent, receiver[0], got, sender[0], since
+        if first:  # what is from before is none of ours
+            self._since[link], waits, _ = find_waits(*arguments, most)
+            found = len(waits)
+        else:
+            meter = self._process.handling.meter
+            self._since[link], found, missed = measure_waits(meter, *arguments, receiver[0], most)
+            self.missed += missed
+        if found == most:
             self._seen.pop(receiver, None)  # there may be more
-        if first:
-            return  # from before
-        self.missed += missed
-        name, takers = receiver[0], self._takers
-        for number, waited in waits:
-            key = name, number
-            if key not in takers:
-                takers[key] = self._taker(name, number)
-            take = takers[key]
-            if take is not None:
-                take(waited)
-
-    def _taker(self, receiver: str, number: int) -> Callable[[int], None] | None:
-        """Where the waits of a kind go; None if there is no such kind."""
-        kind = CATALOGUE.by_number.get(number)
-        return self._process.profile.samples("imsg", "socket", receiver, kind.name).append if kind else None
 
     def _map(self) -> None:
         """Map what is new among the memories."""

@@ -7,16 +7,20 @@ frame or message that cannot be, a reply nobody asked for, a kind it may not sen
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, KeysView
+from collections.abc import Callable, Iterable, KeysView, MutableSequence
+from time import monotonic_ns
 from typing import Any, Protocol
 
-from imsg import Channel, ChannelClosed, FrameError, MessageError, Received
+from imsg import Channel, ChannelClosed, FrameError, MessageError, Meter, Received
 from imsg.message import Kind, kind_of
+from imsg.meter import UNMEASURED
 from smtpd.messages.catalogue import CATALOGUE
 
 from .dispatch import replies
 
 Then = Callable[..., None]
+Steps = Callable[[Any, "Peer", int], Any]
+"""Measures a coroutine, the handler of a kind with this number."""
 
 
 class Owner(Protocol):
@@ -65,6 +69,8 @@ class Peer:
         self._drained: list[Callable[[], None]] = []
         self._routes: dict[int, tuple[Callable[..., Any], bool, bool] | None] = {}
         self._observer: Observer | None = None
+        self._stamps: MutableSequence[int] | None = None
+        self._steps: Steps | None = None
         self._loop.add_reader(channel.fileno(), self._readable)
 
     # out
@@ -197,29 +203,35 @@ class Peer:
             self._lose()
             return
         routes = self._routes
+        stamps, ended = self._stamps, 0
+        if stamps is not None:
+            stamps[0] = monotonic_ns()
         rest = iter(received)
         for number, message, peerid, fd in rest:
             if number not in routes:
                 routes[number] = self._route(CATALOGUE.by_number[number])
             route = routes[number]
+            measured = 0
             if route is None:
                 self._answered(number, message, fd)
-                if self.lost:
-                    _close_rest(rest)
-                    return
-                continue
-            handler, is_request, may_carry = route
-            if may_carry:
-                answer = handler(self, peerid, message, fd) if is_request else handler(self, message, fd)
-            elif is_request:
-                answer = handler(self, peerid, message)
             else:
-                answer = handler(self, message)
-            if answer is not None:
-                if isinstance(answer, tuple):
-                    self.send(answer)
+                handler, is_request, may_carry = route
+                if may_carry:
+                    answer = handler(self, peerid, message, fd) if is_request else handler(self, message, fd)
+                elif is_request:
+                    answer = handler(self, peerid, message)
                 else:
-                    self._owner.answer_later(answer, self)
+                    answer = handler(self, message)
+                if answer is not None:
+                    if isinstance(answer, tuple):
+                        self.send(answer)
+                    else:
+                        if self._steps is not None:
+                            answer, measured = self._steps(answer, self, number), UNMEASURED
+                        self._owner.answer_later(answer, self)
+            if stamps is not None:  # the end of one is the beginning of the next
+                ended += 1
+                stamps[ended] = monotonic_ns() | measured
             if self.lost:  # closed by a handler: the descriptors of what is not handled any more are ours
                 _close_rest(rest)
                 return
@@ -257,6 +269,12 @@ class Peer:
         if observer is not None or self._observer is not None:
             self._observer = observer
             self._routes.clear()
+
+    def measure(self, meter: Meter | None, steps: Steps | None = None) -> None:
+        """Have replies measured from now on, or no more; with `steps` handlers too, coroutines by it."""
+        self.channel.measure(meter)
+        self._steps = steps
+        self._stamps = None if steps is None else self.channel.stamps
 
     # end
 

@@ -44,6 +44,13 @@ ROOM = 12000
 type Key = tuple[str, str, str, str]  # subsystem, what, peer, name
 
 
+def profile_row(key: Key, histogram: Histogram) -> ProfileRow:
+    """A histogram as it is sent."""
+    buckets = [Bucket(index, min(count, 2**32 - 1)) for index, count in sorted(histogram.buckets.items())]
+    total, most = min(histogram.total, 2**64 - 1), min(histogram.most, 2**64 - 1)
+    return ProfileRow(*key, histogram.count, total, most, buckets)
+
+
 class Profile:
     """The measures of a process: a histogram for each thing."""
 
@@ -91,16 +98,7 @@ class Profile:
     def rows(self) -> list[ProfileRow]:
         """All of it, in the order of the keys."""
         self.fold()
-        return [
-            ProfileRow(
-                *key,
-                histogram.count,
-                min(histogram.total, 2**64 - 1),
-                min(histogram.most, 2**64 - 1),
-                [Bucket(index, min(count, 2**32 - 1)) for index, count in sorted(histogram.buckets.items())],
-            )
-            for key, histogram in sorted(self._histograms.items())
-        ]
+        return [profile_row(key, histogram) for key, histogram in sorted(self._histograms.items())]
 
 
 class Profiling:
@@ -123,7 +121,7 @@ class Profiling:
         self._frames: list[ProfileRow] = []
         self.hooks: dict[str, Callable[[bool], None]] = {"mproc": self._sample_mproc}
         self.collectors: list[Callable[[], None]] = []
-        self.sources: list[Callable[[], list[ProfileRow]]] = [self._count_frames]
+        self.sources: list[Callable[[], list[ProfileRow]]] = [self._count_frames, process.handling.rows]
 
     @handles(SetProfile)
     def set_profile(self, peer: Peer, message: SetProfile) -> None:
@@ -144,6 +142,8 @@ class Profiling:
         if subsystem == "imsg":
             self._frames = [] if on else self._count_frames()
             self._counted = self._counts() if on else None
+            if on:
+                self._process.handling.forget()
         if on:
             self._process.profile.forget(subsystem)
             self._began[subsystem] = time.monotonic_ns()
@@ -156,7 +156,7 @@ class Profiling:
         hook = self.hooks.get(subsystem)
         if hook is not None:
             hook(on)
-        wanted = any(each == "imsg" or each in self.hooks for each in self._began)
+        wanted = any(each in self.hooks for each in self._began)
         if wanted and self._timer is None:
             self._next_tick()
         elif not wanted and self._timer is not None:

@@ -16,7 +16,8 @@ from smtpd.control.waits import Waits
 from smtpd.control.watchers import Memory
 from smtpd.messages.control_observation import ProfileRow
 from smtpd.messages.pony_queue import CreateMessage
-from smtpd.mproc.profile import Profile
+from smtpd.mproc.handling import Handling
+from smtpd.mproc.peer import Peer
 
 CREATE = kind_of(CreateMessage).number
 
@@ -26,10 +27,13 @@ class Bench:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self.profile = Profile()
+        self.handling = Handling(self)  # type: ignore[arg-type]
         self.memories: dict[tuple[str, int], Memory] = {}
         self.recorders: dict[str, Recorder] = {}
         self.waits = Waits(self, self)  # type: ignore[arg-type]
+
+    def peers(self) -> list[Peer]:
+        return []
 
     def started(self, name: str, pid: int) -> None:
         """A process with a fresh recorder, in place of one that was."""
@@ -51,7 +55,7 @@ class Bench:
     def rows(self) -> dict[tuple[str, str, str, str], tuple[int, int]]:
         """(number, total) of what was measured after some looks."""
         self.loop.run_until_complete(asyncio.sleep(0.03))
-        return {row[:4]: (row.number, row.total) for row in self.profile.rows()}
+        return {row[:4]: (row.number, row.total) for row in self.handling.rows()}
 
     def close(self) -> None:
         self.waits.measure(False)

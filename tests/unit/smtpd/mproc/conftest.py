@@ -123,8 +123,12 @@ class Link:
         ours, theirs = socketpair()
         self.in_queue = Owner(loop)
         self.in_pony = Owner(loop)
-        self.pony = Peer(self.in_queue, "pony", 0, Channel(ours, CATALOGUE, max_queued=max_queued))
-        self.queue = Peer(self.in_pony, "queue", 0, Channel(theirs, CATALOGUE, max_queued=max_queued))
+        self.pony = Peer(
+            self.in_queue, "pony", 0, Channel(ours, CATALOGUE, name="pony", max_queued=max_queued)
+        )
+        self.queue = Peer(
+            self.in_pony, "queue", 0, Channel(theirs, CATALOGUE, name="queue", max_queued=max_queued)
+        )
 
     def run(self, what: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine to its end, at most five seconds."""

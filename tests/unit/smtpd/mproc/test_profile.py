@@ -144,10 +144,10 @@ def test_frames_since_the_beginning(bench: Bench) -> None:
         ("out", "", "CreateMessage"): ProfileRow("imsg", "out", "", "CreateMessage", 2, 50, 0, []),
         ("in", "", "CommitMessage"): ProfileRow("imsg", "in", "", "CommitMessage", 1, 16, 0, []),
     }
-    assert bench.rows() == expected and bench.process.handling.on
+    assert bench.rows() == expected and bench.peer._stamps is not None
     bench.profiling.profile("imsg", False)
     bench.recorder.write(0, channel, [commit], [16], [5], [1], [False])
-    assert bench.rows() == expected and not bench.process.handling.on
+    assert bench.rows() == expected and bench.peer._stamps is None
 
 
 def test_samples_of_the_loop_and_the_links(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,23 +187,26 @@ def test_one_timer_and_only_where_there_is_something_to_measure(bench: Bench) ->
     bench.profiling.profile("queue", True)
     assert bench.profiling._timer is None, "no queue here"
     bench.profiling.profile("imsg", True)
+    assert bench.profiling._timer is None, "the meter needs none"
+    bench.profiling.hooks["queue"] = lambda on: None
+    bench.profiling.profile("queue", False)
+    bench.profiling.profile("queue", True)
     timer = bench.profiling._timer
     bench.profiling.profile("mproc", True)
     assert timer is not None and bench.profiling._timer is timer
-    bench.profiling.profile("imsg", False)
+    bench.profiling.profile("queue", False)
     assert bench.profiling._timer is timer
     bench.profiling.profile("mproc", False)
     assert bench.profiling._timer is None and timer.cancelled()
-    bench.profiling.profile("queue", False)
 
 
 def test_samples_are_folded_meanwhile(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SAMPLE_SECONDS", 0.005)
-    bench.profiling.profile("imsg", True)
-    values = bench.process.profile.samples("imsg", "socket", "queue", "CreateMessage")
+    bench.profiling.profile("mproc", True)
+    values = bench.process.profile.samples("queue", "operation", "", "commit")
     values.append(7)
     for _ in range(200):
         if not values:
             break
         bench.loop.run_until_complete(asyncio.sleep(0.01))
-    assert values == [] and bench.rows()["socket", "queue", "CreateMessage"].total == 7
+    assert values == [] and bench.rows()["operation", "", "commit"].total == 7
