@@ -101,12 +101,15 @@ class Unpacked:
 class Instance:
     """A folder that `command()` runs Postfix in, listening on 127.0.0.1:`port`.
 
-    `main`: settings of main.cf beside those that any instance has. The folder must be one that any user may
-    enter.
+    `main`: settings of main.cf beside those that any instance has; `more`: lines of master.cf. The folder
+    must be one that any user may enter.
     """
 
-    def __init__(self, unpacked: Unpacked, folder: Path, port: int, main: dict[str, str]) -> None:
+    def __init__(
+        self, unpacked: Unpacked, folder: Path, port: int, main: dict[str, str], more: tuple[str, ...] = ()
+    ) -> None:
         self.unpacked = unpacked
+        self._more = more
         self.folder = folder
         self.log = folder / "log"
         folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +134,7 @@ class Instance:
 
     def set_services(self, *left_out: str) -> None:
         """Write master.cf, without these services; master reads it again at SIGHUP."""
-        lines = _MASTER.format(port=self._port).splitlines(keepends=True)
+        lines = [*_MASTER.format(port=self._port).splitlines(keepends=True), *self._more]
         text = "".join(line for line in lines if line.split()[0] not in left_out)
         (self.folder / "master.cf").write_text(text)
 

@@ -13,12 +13,14 @@ import tempfile
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import NamedTuple
 
 import family
 import postfix
 import private_users
 import tree
 from bench_machine import free_port, greets
+from certificates import Pair
 from daemon import wait_files
 from sink import Sink
 
@@ -32,14 +34,24 @@ SIZE = 20_000_000
 """Octets that a message may have."""
 
 
+class Door(NamedTuple):
+    """One more address that is listened on, with STARTTLS or (`smtps`) TLS from the first byte."""
+
+    address: str
+    port: int
+    pair: Pair
+    smtps: bool
+
+
 class Exchanger(ABC):
-    """One of them."""
+    """One of them. `doors`: for TLS, where it is Postfix or Exim."""
 
     name: str
     tells_ids = True
     """Whether its notifications have ENVID and ORCPT."""
 
-    def __init__(self) -> None:
+    def __init__(self, doors: tuple[Door, ...] = ()) -> None:
+        self.doors = doors
         self.told = Sink()
         self.back = self.told.port
         self.folder = Path(tempfile.mkdtemp(prefix=f"{self.name}-"))
@@ -153,7 +165,15 @@ class Postfix(Exchanger):
             "message_size_limit": str(SIZE),
             "relayhost": f"[127.0.0.1]:{self.back}",
         }
-        instance = postfix.Instance(unpacked, self.folder / "postfix", self.port, settings)
+        more = ["tlsmgr unix - - n 1000? 1 tlsmgr\n"] if self.doors else []
+        for door in self.doors:
+            wrapped = "yes" if door.smtps else "no"
+            more.append(
+                f"{door.address}:{door.port} inet n - n - - smtpd -o smtpd_tls_security_level=may "
+                f"-o smtpd_tls_wrappermode={wrapped} -o smtpd_tls_received_header=yes "
+                f"-o smtpd_tls_cert_file={door.pair.cert} -o smtpd_tls_key_file={door.pair.key}\n"
+            )
+        instance = postfix.Instance(unpacked, self.folder / "postfix", self.port, settings, tuple(more))
         (self.folder / "log").symlink_to(instance.log)
         self.environment = instance.environment
         return instance.command()
@@ -166,13 +186,15 @@ spool_directory = {folder}/spool
 log_file_path = {folder}/%slog
 primary_hostname = exim.test
 deliver_drop_privilege = true
-local_interfaces = 127.0.0.1
-daemon_smtp_ports = {port}
+local_interfaces = {interfaces}
+tls_on_connect_ports = {smtps}
+tls_certificate = {certificate}
+tls_privatekey = {key}
 host_lookup =
 smtp_accept_max = 100
 smtp_accept_queue_per_connection = 0
 message_size_limit = {size}
-tls_advertise_hosts =
+tls_advertise_hosts = {advertise}
 dsn_advertise_hosts = *
 acl_smtp_mail = accept
 acl_smtp_rcpt = accept
@@ -223,10 +245,15 @@ class Exim(Exchanger):
 
     def command(self) -> list[str]:
         configuration = self.folder / "exim.conf"
+        places = [("127.0.0.1", self.port), *((door.address, door.port) for door in self.doors)]
         configuration.write_text(
             _EXIM.format(
                 folder=self.folder,
-                port=self.port,
+                interfaces="<; " + " ; ".join(f"{address}.{port}" for address, port in places),
+                smtps=" : ".join(str(door.port) for door in self.doors if door.smtps),
+                advertise="*" if self.doors else "",
+                certificate=self._by_address([str(self._own(door.pair.cert)) for door in self.doors]),
+                key=self._by_address([str(self._own(door.pair.key)) for door in self.doors]),
                 size=SIZE,
                 mail=self.mail,
                 back=self.back,
@@ -236,6 +263,21 @@ class Exim(Exchanger):
         program = self.folder / "exim4"  # it starts itself again as its user, who must be able to get there
         shutil.copy(self.program, program)
         return [str(program), "-C", str(configuration), "-bdf"]
+
+    def _own(self, file: Path) -> Path:
+        """A copy that it may read."""
+        copy = self.folder / file.name
+        shutil.copy(file, copy)
+        os.chown(copy, EXIM_USER.number, EXIM_USER.number)
+        copy.chmod(0o600)
+        return copy
+
+    def _by_address(self, files: list[str]) -> str:
+        """The file for the address that a connection came to."""
+        text = files[0] if files else ""
+        for door, file in zip(self.doors, files, strict=True):
+            text = f"${{if eq{{$received_ip_address}}{{{door.address}}}{{{file}}}{{{text}}}}}"
+        return text
 
 
 _OPENSMTPD = """\
