@@ -10,6 +10,7 @@ from smtpd.mproc.dispatch import handles
 from smtpd.mproc.peer import Peer
 
 from .client import Client
+from .counter_names import OPENSMTPDS, OWN
 
 if TYPE_CHECKING:
     from smtpd.mproc.process import Process
@@ -47,7 +48,7 @@ class Collector:
         peers = [self._process.peer(name) for name in OTHERS]
         asked = [asyncio.ensure_future(peer.call(GetCounters())) for peer in peers]
         await asyncio.wait(asked, timeout=ANSWER_SECONDS)
-        values = dict(self._process.stat.items())
+        values = dict.fromkeys((*OPENSMTPDS, *OWN), 0) | dict(self._process.stat.items())
         silent: list[str] = []
         for peer, answer in zip(peers, asked, strict=True):
             reply = answer.result() if answer.done() else None

@@ -99,6 +99,7 @@ class RamQueue:
         self.leaving = 0
         self.held = 0
         self.overflows = 0  # how often a hold queue was full
+        self.updates = 0  # how often one was put off that had not been tried
         self._evpid = array("Q")
         self._ctime = array("q")
         self._sched = array("q")
@@ -222,6 +223,7 @@ class RamQueue:
             queue = self._holdqs[name] = SlotList(self._links)
         if queue.count >= HOLDQ_MAXSIZE:
             self.overflows += 1
+            self.updates += 1
             self._sched[slot] = next_try(self._ctime[slot], BACKOFF_OVERFLOW, 0, now)
             self._wait(slot)
             return True
@@ -245,6 +247,7 @@ class RamQueue:
         if not queue.count:
             del self._holdqs[name]
         self.held -= len(slots)
+        self.updates += len(slots) if later else 0
         for slot in slots:
             if later:
                 self._sched[slot] = next_try(self._ctime[slot], _BASES[kind], 0, now)

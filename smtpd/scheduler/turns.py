@@ -107,6 +107,7 @@ class Turns:
         """Counters of what is there, for `show stats`."""
         ramqueue, stat = self._ramqueue, self._process.stat
         stat.set("scheduler.envelope", len(ramqueue))
+        stat.set("scheduler.envelope.updated", ramqueue.updates)
         stat.set("scheduler.envelope.inflight", ramqueue.inflight + ramqueue.leaving)
         stat.set("scheduler.ramqueue.envelope", len(ramqueue))
         stat.set("scheduler.ramqueue.message", ramqueue.messages)

@@ -287,6 +287,7 @@ def test_released_to_wait_for_the_back_off() -> None:
     queue.batch(NOW)
     queue.hold(evpid(1, 1), 5, NOW)
     assert queue.release(MTA, 5, 0, NOW + 10, later=True) == 1
+    assert queue.updates == 1
     assert queue.batch(NOW + 10) is None
     assert queue.delay(NOW + 10) == 390
 
@@ -318,7 +319,7 @@ def test_a_full_hold_queue_puts_off(monkeypatch: pytest.MonkeyPatch) -> None:
     queue.batch(NOW)
     for msgid in (1, 2, 3):
         assert queue.hold(evpid(msgid, 1), 5, NOW)
-    assert (queue.held, queue.overflows) == (2, 1)
+    assert (queue.held, queue.overflows, queue.updates) == (2, 1, 1)
     assert queue.delay(NOW) == 3
     assert queue.batch(NOW + 3) == Batch([], [evpid(3, 1)], [], [], [])
 
