@@ -3,6 +3,7 @@
 Nothing here asks. A file that is gone or makes no sense changes nothing: what was known stays in force.
 """
 
+import copy
 import io
 import os
 import time
@@ -22,6 +23,9 @@ CHECK_SECONDS = 5.0
 
 PREFER_SECONDS = 60.0
 """For how long a server that answered when those before it did not is asked first."""
+
+PLAIN_SECONDS = 60.0
+"""For how long nobody is asked with EDNS, after servers refused that and answered without (RFC 6891 7)."""
 
 CACHE_ANSWERS = 10_000
 POSITIVE_MAX = 86_400.0
@@ -67,7 +71,7 @@ class Nameservers:
         self._clock = clock
         self._fixed = servers is not None
         self._seen: tuple[int, ...] = ()
-        self._looked = self._preferred = clock()
+        self._looked = self._preferred = self._plain = clock()
         self.lifetime = LIFETIME
         self._order: list[str] = []
         self._resolver = self._made(servers or [], port)
@@ -82,7 +86,17 @@ class Nameservers:
             self._read()
         if self._preferred <= now and self._resolver.nameservers != self._order:
             self._resolver.nameservers = list(self._order)
-        return self._resolver
+        return self._resolver if self._plain <= now else self.plain()
+
+    def plain(self) -> dns.asyncresolver.Resolver:
+        """As current(), but without EDNS."""
+        plain = copy.copy(self._resolver)
+        plain.use_edns(-1)
+        return plain
+
+    def no_edns(self) -> None:
+        """Servers that refused EDNS answered without."""
+        self._plain = self._clock() + PLAIN_SECONDS
 
     def _read(self) -> None:
         try:

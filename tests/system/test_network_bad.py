@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import network
 import pytest
@@ -26,7 +27,11 @@ def rough() -> Iterator[Network]:
         pytest.skip(reason)
     net = Network()
     try:
-        net.name_server({"test": "\n".join(f"n{number} A 192.0.2.7" for number in range(50))})
+        zone = [f"n{number} A 192.0.2.7" for number in range(50)]
+        # an answer of 4 KB: more than fits a datagram
+        zone += [f"long MX {number} mx{number}.{'very-' * 10}long" for number in range(60)]
+        zone += [f"mx0.{'very-' * 10}long A 192.0.2.7"]
+        net.name_server({"test": "\n".join(zone)})
         net.blackhole(DEAD_SERVER)
         yield net
     finally:
@@ -56,6 +61,23 @@ def test_a_dead_name_server_costs_seconds(roughly: tuple[NetworkDaemon, Sink]) -
     one.send("x@source.test", "y@n0.test")
     sink.wait(before + 1)
     all_sent(one)
+
+
+def accepted(net: Network) -> int:
+    """How many TCP connections the peers' side has accepted (PassiveOpens of RFC 1213)."""
+    text = net.there.run(Path("/proc/thread-self/net/snmp").read_text)
+    names, values = (line.split() for line in text.splitlines() if line.startswith("Tcp:"))
+    return int(values[names.index("PassiveOpens")])
+
+
+def test_a_long_answer_is_asked_for_by_tcp(rough: Network, roughly: tuple[NetworkDaemon, Sink]) -> None:
+    one, sink = roughly
+    for domain, asked in (("n1.test", False), ("long.test", True)):
+        before = accepted(rough) - sink.connections, len(sink.taken)
+        one.send("x@source.test", f"y@{domain}")
+        assert sink.wait(before[1] + 1)[-1].rcpts == (f"y@{domain}",)
+        all_sent(one)
+        assert (accepted(rough) - sink.connections > before[0]) is asked, domain
 
 
 def test_a_changed_resolv_conf_is_noticed(rough: Network, roughly: tuple[NetworkDaemon, Sink]) -> None:

@@ -23,6 +23,7 @@ Run = Callable[[Any], Any]
 # What a name may answer in place of records.
 NXDOMAIN = "NXDOMAIN"
 SERVFAIL = "SERVFAIL"
+NOTIMP = "NOTIMP"
 SILENT = "SILENT"
 GARBAGE = "GARBAGE"
 TRUNCATED = "TRUNCATED"
@@ -57,6 +58,8 @@ class DnsServer(asyncio.DatagramProtocol):
         self.secure = False
         self.asked: Counter[tuple[str, str]] = Counter()
         self.over_tcp = 0
+        self.refuses_edns = ""  # the rcode that says so; "mute": none, but an empty FORMERR
+        self.with_edns = 0
         self.port = 0
 
     def add(self, name: str, kind: str, *records: str) -> None:
@@ -94,6 +97,13 @@ class DnsServer(asyncio.DatagramProtocol):
         if said == GARBAGE:
             return data[:2] + b"\xff" * 40
         response = dns.message.make_response(query, recursion_available=True)
+        self.with_edns += query.edns >= 0
+        if query.edns >= 0 and self.refuses_edns:
+            response.use_edns(-1)
+            if self.refuses_edns == "mute":
+                return data[:2] + b"\x80\x01" + bytes(8)
+            response.set_rcode(dns.rcode.from_text(self.refuses_edns))
+            return response.to_wire()
         if self.secure:
             response.flags |= dns.flags.AD
         known = any(owner == name for owner, _kind in self.zone)
@@ -101,8 +111,8 @@ class DnsServer(asyncio.DatagramProtocol):
             said = self.zone.get((f"tcp.{name}", kind)) if tcp else None
             if not tcp:
                 response.flags |= dns.flags.TC
-        if said == SERVFAIL:
-            response.set_rcode(dns.rcode.SERVFAIL)
+        if said in (SERVFAIL, NOTIMP):
+            response.set_rcode(dns.rcode.from_text(said))
         elif said == NXDOMAIN or (said is None and not known):
             response.set_rcode(dns.rcode.NXDOMAIN)
         else:
