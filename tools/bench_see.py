@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import random
 import signal
@@ -216,16 +217,16 @@ def compare(
         first, second = (plain, other) if number % 2 == 0 else (other, plain)
         one, two = first(), second()
         pairs.append((one, two) if number % 2 == 0 else (two, one))
-    added = [after.processor / before.processor - 1 for before, after in pairs]
+    # Logarithms: the mean of ratios that scatter is over 1 where nothing was added.
+    added = [math.log(after.processor / before.processor) for before, after in pairs]
     return Line(
         name,
         limit,
         statistics.median(1 - after.rate / before.rate for before, after in pairs),
-        statistics.median(added),
+        math.expm1(statistics.median(added)),
         statistics.median(after.rate for _, after in pairs),
         statistics.median(after.processor for _, after in pairs) * 1000,
-        trimmed_mean(added),
-        *interval(added),
+        *map(math.expm1, (trimmed_mean(added), *interval(added))),
     )
 
 

@@ -47,8 +47,10 @@ def capture(invocation: Invocation, parameters: Sequence[Parameter], options: Ma
         file = opened.enter_context(_open(path))
         writing = Writing(CaptureWriter(file), None if _everything(options) else selection)
         reason = "interrupted"
-        with contextlib.suppress(KeyboardInterrupt):
+        try:
             reason = _run(invocation, watching, writing, limits, file)
+        except KeyboardInterrupt:
+            watching.end()
         lost = watching.lost
         writing.writer.finish(lost)
         file.flush()

@@ -50,13 +50,14 @@ def trace(invocation: Invocation, parameters: Sequence[Parameter], options: Mapp
     shown = 0
     reason = ""
 
-    def began() -> None:
-        invocation.output.complain(limits.beginning("messages"))
+    def say(text: str) -> None:
+        sys.stdout.flush()
+        invocation.output.complain(text)
 
     kinds = filters.wanted_kinds(options) if "mail" not in options else ()
     with Watching(invocation.places.socket, kinds, seconds=limits.seconds) as watching:
-        with contextlib.suppress(KeyboardInterrupt):
-            for message in _selected(watching, selection, began):
+        try:
+            for message in _selected(watching, selection, limits.beginning("messages"), say):
                 if invocation.output.as_json:
                     invocation.output.row("", line.values(message))
                 else:
@@ -66,6 +67,8 @@ def trace(invocation: Invocation, parameters: Sequence[Parameter], options: Mapp
                 if limits.count and shown == limits.count:
                     reason = f"the limit of {shown} messages (--count=0 for none)"
                     break
+        except KeyboardInterrupt:
+            watching.end()
         reason = reason or watching.why or ("that mail is through" if selection.over else "")
         reason = reason or (limits.why if watching.over else "interrupted")
         lost = watching.lost
@@ -78,16 +81,24 @@ def trace(invocation: Invocation, parameters: Sequence[Parameter], options: Mapp
     return 0
 
 
-def _selected(watching: Watching, selection: Selection, began: Callable[[], None]) -> Iterator[Message]:
-    """The messages that are wanted, as they come. `began` is called once all that passes is seen."""
+def _selected(
+    watching: Watching, selection: Selection, beginning: str, say: Callable[[str], None]
+) -> Iterator[Message]:
+    """The messages that are wanted, as they come. `beginning` is said once all that passes is seen; between
+    messages is said how many were missed there."""
     joiner = Joiner()
     grace = 0.0
     told = False
+    lost = 0
     while True:
         if not told and watching.began:
             told = True
-            began()
-        for seen in watching.look():
+            say(beginning)
+        new = watching.look()
+        if watching.lost > lost:
+            say(f"{watching.lost - lost} not seen here: this end is too slow")
+            lost = watching.lost
+        for seen in new:
             message = joiner.feed(seen)
             if message is not None:
                 yield from selection.select(message)

@@ -113,6 +113,11 @@ class Watching:
         """How many sightings were overwritten before they could be read."""
         return sum(reader.lost for reader in self._readers.values())
 
+    def end(self) -> None:
+        """Nothing more will be looked at: count what was overwritten since the last look."""
+        for reader in self._readers.values():
+            reader.read()
+
     def look(self, seconds: float = LOOK_SECONDS) -> list[Seen]:
         """Wait so long, then the new sightings, in the order of time. ControlError if the daemon is gone."""
         self._listen(seconds)

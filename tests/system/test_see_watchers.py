@@ -2,19 +2,27 @@
 
 import mmap
 import os
+import re
 import signal
+import threading
 import time
 from collections.abc import Callable
+from itertools import batched
+from pathlib import Path
+from typing import IO
 
 from daemon import Daemon
 from looking import Looking
 
 from imsg.layout import TAPE_ON_AT
+from imsg.recorder import DEFAULT_ENTRIES
 from smtpctl.client import Client
 from smtpctl.see.watching import recorders
 from smtpd.messages.client_observation import ClientShowRecorders
 
 EVERYTHING = ("trace", "imsg", "--watch", "--count=0", "--seconds=0")
+MAILS, RECIPIENTS = 300, 8
+MOST_GROWTH = 16 << 20
 
 
 def taping(daemon: Daemon) -> dict[str, bool]:
@@ -30,21 +38,95 @@ def until_no_process_tapes(daemon: Daemon) -> None:
         time.sleep(0.05)
 
 
-def test_watchers_that_stopped_hold_up_nothing(daemon: Callable[..., Daemon]) -> None:
+def anonymous(daemon: Daemon) -> dict[str, int]:
+    """Bytes of memory of its own that each process has in use; a recorder's are shared and of one size."""
+    found = {}
+    for process, pid in {"parent": daemon.pid, **daemon.processes()}.items():
+        status = Path(f"/proc/{pid}/status").read_text()
+        found[process] = int(status.split("RssAnon:")[1].split()[0]) << 10
+    return found
+
+
+def send(daemon: Daemon, mails: int, name: str) -> None:
+    """Mails that make their messages long: to some recipients each, with long names. None is refused."""
+    for session in batched(range(mails), 50):  # a session may not send many more
+        with daemon.smtp() as client:
+            for number in session:
+                to = [f"you+{name}-{number}-{each}{'x' * 40}@localhost" for each in range(RECIPIENTS)]
+                assert client.sendmail("ann@client.test", to, b"Subject: x\r\n\r\n" + b"x" * 1000) == {}
+
+
+class Slow:
+    """Reads what somebody writes, a little now and then, until it ends."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.got = 0
+        self._file = file
+        self._hurry = threading.Event()
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while new := os.read(self._file.fileno(), 512 if not self._hurry.is_set() else 1 << 16):
+            self.got += len(new)
+            self._hurry.wait(0.02)
+
+    def end(self) -> None:
+        """Read the rest."""
+        self._hurry.set()
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+
+def test_watchers_that_are_slow_or_stopped_hold_up_nothing(daemon: Callable[..., Daemon]) -> None:
+    """One is stopped, one's reader reads nothing, one's reads slowly, and more passes than a tape holds."""
     one = daemon()
+    send(one, 20, "before")
+    one.mails("you", 20 * RECIPIENTS)
+    before = anonymous(one)
     watchers = [Looking(one, *EVERYTHING) for _ in range(3)]
-    assert set(taping(one).values()) == {True} and len(taping(one)) == 6
-    for each in watchers:
-        each.process.send_signal(signal.SIGSTOP)
-    with one.smtp() as client:
-        for _ in range(50):
-            client.sendmail("ann@client.test", "you@localhost", b"Subject: x\r\n\r\n" + b"x" * 1000)
-    one.mails("you", 50)
-    for each in watchers:
-        each.process.send_signal(signal.SIGCONT)
-        each.process.send_signal(signal.SIGINT)
-        assert "messages" in each.end()[1]
+    try:
+        watched_while(one, before, *watchers)
+    finally:
+        for each in watchers:
+            if each.process.returncode is None:
+                each.kill()
     until_no_process_tapes(one)
+
+
+def watched_while(
+    one: Daemon, before: dict[str, int], stopped: Looking, unread: Looking, slow: Looking
+) -> None:
+    """Mails pass; how much memory was in use before."""
+    assert set(taping(one).values()) == {True} and len(taping(one)) == 6
+    stopped.process.send_signal(signal.SIGSTOP)
+    assert slow.process.stdout is not None
+    reading = Slow(slow.process.stdout)
+    send(one, MAILS, "meanwhile")
+    one.mails("you", (20 + MAILS) * RECIPIENTS, 60)
+    one.wait_empty()
+    one.assert_clean_log()
+
+    grown = {process: size - before[process] for process, size in anonymous(one).items()}
+    assert max(grown.values()) < MOST_GROWTH, grown
+    with Client(one.state / "smtpd.sock") as client:
+        for memory in recorders(client):
+            entries = memory.entries
+            first = entries[0].sequence
+            assert [entry.sequence for entry in entries] == list(range(first, first + len(entries)))
+            if memory.process in ("pony", "queue", "lookup"):
+                assert len(entries) == DEFAULT_ENTRIES
+
+    stopped.process.send_signal(signal.SIGCONT)
+    slow.process.send_signal(signal.SIGINT)
+    reading.end()
+    assert reading.got > 10_000
+    stopped.process.send_signal(signal.SIGINT)
+    unread.process.send_signal(signal.SIGINT)
+    for each in (stopped, unread, slow):
+        said = each.end(60)[1]
+        missed = re.search(r"(\d+) messages, (\d+) not seen: this end was too slow; ended: interrupted", said)
+        assert missed is not None and int(missed[2]) > 100, said
 
 
 def test_a_watcher_that_vanishes_ends_its_watch(daemon: Callable[..., Daemon]) -> None:

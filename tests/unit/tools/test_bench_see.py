@@ -1,5 +1,6 @@
 """tools/bench_see.py: what is made of the pairs of rounds."""
 
+import math
 import random
 
 from bench_see import Round, compare, interval, trimmed_mean
@@ -30,5 +31,18 @@ def test_pairs_are_of_one_of_each_whichever_came_first() -> None:
 
     line = compare("x", 0.05, 4, lambda: one("plain", 1.0), lambda: one("other", 1.25))
     assert order == ["plain", "other", "other", "plain"] * 2
-    assert (line.mean, line.low, line.high, line.processor) == (0.25,) * 4
+    for share in (line.mean, line.low, line.high, line.processor):
+        assert math.isclose(share, 0.25)
     assert (line.rate, line.mails, line.milliseconds) == (0.0, 100.0, 1250.0)
+
+
+def test_two_alike_that_scatter_are_alike() -> None:
+    spent = iter([1.0, 2.0] * 20)
+
+    def one() -> Round:
+        return Round(100.0, next(spent))
+
+    line = compare("x", 0.05, 20, one, one)
+    assert math.isclose(line.mean, 0, abs_tol=1e-12), (
+        "twice as much in a half of the pairs, half in the other"
+    )

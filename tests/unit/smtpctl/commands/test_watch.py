@@ -30,6 +30,9 @@ class Watching:
         self.over = True
         return new
 
+    def end(self) -> None:
+        self.lost += 2
+
     def __enter__(self) -> "Watching":
         return self
 
@@ -57,9 +60,11 @@ def test_as_json_with_a_limit(smtpctl: Any, monkeypatch: pytest.MonkeyPatch) -> 
     assert [row["kind"] for row in rows] == ["ReverseName", "ReverseNameFound"]
     reason = "the limit of 2 messages (--count=0 for none)"
     assert end == {"done": True, "number": 2, "lost": 4, "reason": reason}
-    assert smtpctl("trace", "imsg", "--watch").err.startswith(
-        "27 messages, 4 not seen: this end was too slow;"
-    )
+    assert smtpctl("trace", "imsg", "--watch").err.splitlines() == [
+        "4 not seen here: this end is too slow",
+        "27 messages, 4 not seen: this end was too slow; ended: the limit of 600 seconds "
+        "(--seconds=0 for none)",
+    ]
 
 
 def test_filters_and_the_end_of_a_mail(smtpctl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +89,9 @@ def test_interrupted(smtpctl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Watching, "look", interrupt)
-    assert smtpctl("trace", "imsg", "--watch").err == "0 messages; ended: interrupted\n"
+    assert smtpctl("trace", "imsg", "--watch").err == (
+        "0 messages, 2 not seen: this end was too slow; ended: interrupted\n"
+    )
 
 
 def test_without_watch_it_turns_lines_on(smtpctl: Any, daemon: Any) -> None:

@@ -107,6 +107,11 @@ def test_a_watch_sees_what_comes_after_it(pony: Process, client: Client) -> None
             pony.pass_(OUT, "queue", peerid)
         found = watch.look(0)
         assert len(found) + watch.lost == 10000 and watch.lost > 0
+        missed = watch.lost
+        for peerid in range(10000):
+            pony.pass_(OUT, "queue", peerid)
+        watch.end()
+        assert watch.lost > missed
         client.answers = [(ClientDone(1, "all traces were ended", 0), None)]
         pony.pass_(OUT, "queue", 3)
         assert [seen.peerid for seen in watch.look(0)] == [3]
