@@ -1,28 +1,30 @@
-"""The waiting half of fs.py: what runs in threads because it waits for the disk. Functions without state.
+"""Messages on their way from incoming/ to queue/, each in the same steps as OpenSMTPD's spool knows them.
 
-Every function here returns a Failure for any OSError. Order is everything: nothing gets a name under queue/
-before its content is on disk, and nothing is reported as done before its name is.
+1. The envelopes are written beside the content.
+2. One round: content, envelopes and their folder are on disk.
+3. The folder gets its name under queue/XX, by one rename.
+4. One more round: the name is on disk. Now the sender may have a 250.
+
+Steps 1 and 3 are short and done in the loop's thread. A large content and many envelopes go to disk before
+their round, for which everybody else would have to wait, in a thread of their own.
 """
 
 import contextlib
-import errno
 import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from .backend import CORRUPT, ERROR, EXISTS, GONE, Failure
-from .durable import fsync, fsync_all
+from .backend import Failure, Then
+from .durable import fsync_all
+from .rounds import Rounds
+from .workers import Workers
+from .writing import failure, open_folder, write_file
 
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_KINDS = {
-    errno.ENOENT: GONE,
-    errno.EEXIST: EXISTS,
-    errno.ENOTEMPTY: EXISTS,
-    errno.ELOOP: CORRUPT,  # a symbolic link
-    errno.EISDIR: CORRUPT,
-    errno.ENOTDIR: CORRUPT,
-}
+LARGE = 256 * 1024
+"""Bytes of a content that goes to disk before its round."""
+
+MANY = 32
+"""Envelopes of a message of which the same is true; so many are open at a time."""
 
 
 class Commit(NamedTuple):
@@ -33,110 +35,147 @@ class Commit(NamedTuple):
     envelopes: Sequence[tuple[str, bytes]]
 
 
-def failure(error: OSError, what: str) -> Failure:
-    """An OSError as a value; `what` was being done."""
-    return Failure(_KINDS.get(error.errno or 0, ERROR), f"{what}: {os.strerror(error.errno or 0)}")
+def write(one: Commit, incoming: int) -> list[int] | Failure:
+    """Write the envelopes: the descriptors to be synced, the content's first, the caller's to close.
 
-
-def write_file(name: str, data: bytes, folder: int) -> int:
-    """A new file with `data` in it; its descriptor. Raises OSError, and then the file is not left."""
-    fd = os.open(name, _WRITE, 0o600, dir_fd=folder)
-    try:
-        written = os.write(fd, data)
-        while written < len(data):  # a full disk first writes short, then fails
-            written += os.write(fd, data[written:])
-    except BaseException:
-        os.close(fd)
-        with contextlib.suppress(OSError):
-            os.unlink(name, dir_fd=folder)
-        raise
-    return fd
-
-
-def sync_folder(name: str, folder: int) -> None:
-    """Make the names in a folder durable."""
-    fd = os.open(name, _DIRECTORY, dir_fd=folder)
-    try:
-        fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def commit(
-    commits: Sequence[Commit], incoming: int, bucket: Callable[[str], int], undo: Callable[[str], None]
-) -> list[Failure | None]:
-    """Make messages durable and give them their name under queue/; one result each.
-
-    `incoming`: descriptor of incoming/; `bucket`: gives that of queue/XX for a message's name, makes it if
-    need be; `undo`: takes back a message that is queued already. The steps of all messages are taken
-    together, so that they share what the disk does for one of them.
+    `incoming`: descriptor of incoming/. After a failure all are closed.
     """
-    results: list[Failure | None] = [None] * len(commits)
-    opened: list[list[int]] = [[one.content] for one in commits]
+    fds = [one.content]
     try:
-        for index, one in enumerate(commits):
-            try:
-                for name, text in one.envelopes:
-                    opened[index].append(write_file(f"{one.name}/{name}", text, incoming))
-            except OSError as error:
-                results[index] = failure(error, "write envelope")
-        for index, one in enumerate(commits):
-            try:
-                if results[index] is None:
-                    opened[index].append(os.open(one.name, _DIRECTORY, dir_fd=incoming))
-            except OSError as error:
-                results[index] = failure(error, "fsync")
-        synced = [(index, fd) for index, fds in enumerate(opened) if results[index] is None for fd in fds]
-        errors = fsync_all([fd for _index, fd in synced])
-        for (index, _fd), wrong in zip(synced, errors, strict=True):
-            if wrong is not None and results[index] is None:
-                results[index] = failure(wrong, "fsync")
-    finally:
-        for fds in opened:
-            for fd in fds:
-                os.close(fd)
-    buckets: dict[int, list[int]] = {}
-    for index, one in enumerate(commits):
-        try:
-            if results[index] is None:
-                queue = bucket(one.name)
-                os.rename(one.name, one.name, src_dir_fd=incoming, dst_dir_fd=queue)
-                buckets.setdefault(queue, []).append(index)
-        except OSError as error:
-            results[index] = failure(error, "rename into the queue")
-    for indexes, wrong in zip(buckets.values(), fsync_all(list(buckets)), strict=True):
-        if wrong is not None:
-            for index in indexes:
-                results[index] = failure(wrong, "fsync of the queue")
-                undo(commits[index].name)
-    return results
-
-
-def replace(name: str, data: bytes, incoming: int, path: str, queue: int, durable: bool) -> Failure | None:
-    """Give `path` (MSGID/EVPID under descriptor `queue`) the content `data`, by way of incoming/`name`.
-
-    `durable`: the name is on disk as well when this returns; otherwise a crash may bring the old content
-    back.
-    """
-    try:
-        fd = write_file(name, data, incoming)
+        for name, text in one.envelopes:
+            fds.append(write_file(f"{one.name}/{name}", text, incoming))
+        fds.append(open_folder(one.name, incoming))
     except OSError as error:
+        close(fds)
         return failure(error, "write envelope")
-    try:
+    return fds
+
+
+def write_synced(one: Commit, incoming: int) -> list[int] | Failure:
+    """The same with content and envelopes on disk already, in a thread: the folder alone is to be synced."""
+    failed = next(iter(fsync_all([one.content])))
+    for first in range(0, len(one.envelopes), MANY):
+        fds: list[int] = []
         try:
-            fsync(fd)
+            if failed is None:
+                for name, text in one.envelopes[first : first + MANY]:
+                    fds.append(write_file(f"{one.name}/{name}", text, incoming))
+        except OSError as error:
+            os.close(one.content)
+            return failure(error, "write envelope")
+        else:
+            failed = failed or next((error for error in fsync_all(fds) if error), None)
         finally:
-            os.close(fd)
-        os.rename(name, path, src_dir_fd=incoming, dst_dir_fd=queue)
+            close(fds)
+    os.close(one.content)
+    try:
+        if failed is not None:
+            raise failed
+        return [open_folder(one.name, incoming)]
     except OSError as error:
-        with contextlib.suppress(OSError):  # incoming/ is emptied at the next start
-            os.unlink(name, dir_fd=incoming)
-        return failure(error, "write envelope")
-    if durable:
+        return failure(error, "fsync")
+
+
+def close(fds: Sequence[int]) -> None:
+    """Close all of them."""
+    for fd in fds:
+        os.close(fd)
+
+
+class Commits:
+    """Runs commits.
+
+    `incoming`: descriptor of incoming/. `bucket`: gives that of queue/XX, or None where it has to be made;
+    `make_bucket`: makes it, in a thread. Both take the message's name, and raise OSError.
+    """
+
+    def __init__(
+        self,
+        rounds: Rounds,
+        workers: Workers,
+        incoming: int,
+        bucket: Callable[[str], int | None],
+        make_bucket: Callable[[str], int],
+    ) -> None:
+        self._rounds = rounds
+        self._workers = workers
+        self._incoming = incoming
+        self._bucket = bucket
+        self._make_bucket = make_bucket
+        self.running = 0
+
+    def run(self, one: Commit, then: Then) -> None:
+        """Commit a message. After a failure what is left of it is under incoming/."""
+
+        def ended(result: Failure | None) -> None:
+            self.running -= 1
+            then(result)
+
+        self.running += 1
+        if len(one.envelopes) > MANY or os.fstat(one.content).st_size > LARGE:
+            self._workers.run(
+                write_synced, one, self._incoming, then=lambda fds: self._sync(one.name, lambda: fds, ended)
+            )
+        else:
+            self._sync(one.name, lambda: write(one, self._incoming), ended)
+
+    def _sync(self, name: str, written: Callable[[], list[int] | Failure], ended: Then) -> None:
+        fds: list[int] | Failure = []
+
+        def opened() -> Sequence[int]:
+            nonlocal fds
+            fds = written()
+            return () if isinstance(fds, Failure) else fds
+
+        def synced(error: OSError | None) -> None:
+            if isinstance(fds, Failure):
+                ended(fds)
+                return
+            close(fds)
+            if error is not None:
+                ended(failure(error, "fsync"))
+            else:
+                self._publish(name, ended)
+
+        self._rounds.sync(opened, synced)
+
+    def _publish(self, name: str, ended: Then) -> None:
         try:
-            sync_folder(path.partition("/")[0], queue)
+            queue = self._bucket(name)
         except OSError as error:
+            ended(failure(error, "rename into the queue"))
+            return
+        if queue is not None:
+            self._rename(name, queue, ended)
+        else:
+            self._workers.run(self._made_bucket, name, then=lambda made: self._in_made(name, made, ended))
+
+    def _made_bucket(self, name: str) -> int | Failure:
+        try:
+            return self._make_bucket(name)
+        except OSError as error:
+            return failure(error, "rename into the queue")
+
+    def _in_made(self, name: str, made: int | Failure, ended: Then) -> None:
+        if isinstance(made, Failure):
+            ended(made)
+        else:
+            self._rename(name, made, ended)
+
+    def _rename(self, name: str, queue: int, ended: Then) -> None:
+        try:
+            os.rename(name, name, src_dir_fd=self._incoming, dst_dir_fd=queue)
+        except OSError as error:
+            ended(failure(error, "rename into the queue"))
+            return
+
+        def named(error: OSError | None) -> None:
+            if error is None:
+                ended(None)
+                return
+            # It is queued, but nobody can say for how long.
             with contextlib.suppress(OSError):
-                os.unlink(path, dir_fd=queue)
-            return failure(error, "fsync of the message")
-    return None
+                os.rename(name, name, src_dir_fd=queue, dst_dir_fd=self._incoming)
+            ended(failure(error, "fsync of the queue"))
+
+        self._rounds.sync(lambda: (queue,), named)

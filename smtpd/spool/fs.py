@@ -26,16 +26,15 @@ those being put back           corrupt/M/..., then queue/XX/M/     here or there
 Nothing under queue/ is ever there in part: all of M appears by one rename, E by another, and only after
 fsync of the content. Content is never written over: a delivery may hold a descriptor of it for long.
 
-Whatever syncs runs in a few threads (commit.py), the other system calls are made in the loop's: they are
-cheaper than another thread. Folders of finished messages are used again, which saves making and deleting one
-for every mail.
+Whatever waits for the disk does so in a few threads (rounds.py, workers.py), the other system calls are made
+in the loop's: they are cheaper than another thread. Folders of finished messages are used again, which saves
+making and deleting one for every mail.
 """
 
 import asyncio
 import contextlib
 import os
 import random
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from . import walk as walking
@@ -52,22 +51,22 @@ from .backend import (
     ThenTaken,
     Walk,
 )
-from .commit import Commit, commit, failure, replace, sync_folder
+from .commit import Commit, Commits
 from .durable import fsync
 from .layout import CORRUPT, INCOMING, MESSAGE, PURGE, QUEUE, TEMPORARY
 from .removal import count, purge, remove
+from .replace import replace
 from .restore import find, restore
+from .rounds import Rounds
 from .walk import Damaged, FsWalk
 from .workers import Workers
+from .writing import failure, sync_folder
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
-COMMITTERS = 2
-"""Threads that commit; each takes what has come together while the others waited for the disk."""
-
-COMMIT_MOST = 16
-"""Messages that one of them takes at once."""
+THREADS = 3
+"""They read, and write large messages."""
 
 SPARES = 64
 """Folders kept for reuse."""
@@ -112,11 +111,10 @@ class FsBackend(Backend):
         """msgid -> how many envelopes it has, for the youngest messages."""
         self._adding: dict[int, int] = {}
         self._busy: dict[int, list[Callable[[], None]]] = {}
-        """evpid -> what waits until the thread that writes it is done."""
-        self._commits: deque[tuple[int, Commit, Then]] = deque()
-        self._committing = 0
-        self._start_due = False
-        self._workers = Workers(loop, COMMITTERS + 2, "spool")
+        """evpid -> what waits until it is written."""
+        self._workers = Workers(loop, THREADS, "spool")
+        self._rounds = Rounds(loop)
+        self._commits = Commits(self._rounds, self._workers, self._incoming, self._known_bucket, self._bucket)
 
     # ids
 
@@ -179,39 +177,25 @@ class FsBackend(Backend):
         if content is None:
             then(Failure(GONE, "the message has no content"))
             return
-        files = [(f"{evpid:016x}", data) for evpid, data in envelopes]
-        self._commits.append((msgid, Commit(f"{msgid:08x}", content, files), then))
-        if not self._start_due:  # all commits of this turn of the loop go together
-            self._start_due = True
-            self._loop.call_soon(self._start_commits)
+        name = f"{msgid:08x}"
 
-    def _start_commits(self) -> None:
-        self._start_due = False
-        while self._commits and self._committing < COMMITTERS:
-            batch = [self._commits.popleft() for _ in range(min(COMMIT_MOST, len(self._commits)))]
-            self._committing += 1
-            self._workers.run(
-                commit,
-                [one for _msgid, one, _then in batch],
-                self._incoming,
-                self._bucket,
-                self._take_back,
-                then=lambda results, batch=batch: self._committed(batch, results),  # type: ignore[misc]
-            )
-
-    def _committed(self, batch: list[tuple[int, Commit, Then]], results: list[Failure | None]) -> None:
-        self._committing -= 1
-        for (msgid, one, then), result in zip(batch, results, strict=True):
+        def committed(result: Failure | None) -> None:
             if result is None:
-                self._remember(msgid, len(one.envelopes))
+                self._remember(msgid, len(envelopes))
             else:
-                self._discard(one.name)
+                self._discard(name)
             then(result)
-        if self._commits:
-            self._start_commits()
+
+        files = [(f"{evpid:016x}", data) for evpid, data in envelopes]
+        self._commits.run(Commit(name, content, files), committed)
+
+    def _known_bucket(self, name: str) -> int | None:
+        """The descriptor of queue/XX for a message's name; None if it is not open, or nowhere any more."""
+        fd = self._buckets.get(name[:2])
+        return fd if fd is not None and os.fstat(fd).st_nlink else None
 
     def _bucket(self, name: str) -> int:
-        """The descriptor of queue/XX for a message's name; in a committing thread. Raises OSError."""
+        """The same, made if need be; mostly in a thread. Raises OSError."""
         bucket = name[:2]
         fd = self._buckets.get(bucket)
         if fd is not None:
@@ -236,11 +220,6 @@ class FsBackend(Backend):
         if len(self._left) >= COUNTED:
             del self._left[next(iter(self._left))]
         self._left[msgid] = left
-
-    def _take_back(self, name: str) -> None:
-        """In a committing thread: the message is queued, but nobody can say for how long."""
-        with contextlib.suppress(OSError):
-            os.rename(f"{name[:2]}/{name}", name, src_dir_fd=self._queue, dst_dir_fd=self._incoming)
 
     def rollback(self, msgid: int) -> None:
         content = self._contents.pop(msgid, None)
@@ -306,12 +285,14 @@ class FsBackend(Backend):
         except OSError as error:
             replaced(failure(error, "open the queue"))
             return
-        path = f"{name[:8]}/{name}"
-        self._workers.run(replace, name, data, self._incoming, path, queue, new, then=replaced)
+        replace(self._rounds, name, data, self._incoming, queue, new, replaced)
 
     def delete(self, evpid: int, then: Then) -> None:
+        self._rounds.between(lambda: self._delete(evpid, then))
+
+    def _delete(self, evpid: int, then: Then) -> None:
         if evpid in self._busy:
-            self._busy[evpid].append(lambda: self.delete(evpid, then))
+            self._busy[evpid].append(lambda: self._delete(evpid, then))
             return
         msgid = evpid >> 32
         left = self._left.pop(msgid, None)
@@ -438,6 +419,10 @@ class FsBackend(Backend):
         self._new = None
 
     async def close(self) -> None:
+        while self._commits.running:  # each goes through both
+            await self._workers.settle()
+            await self._rounds.settle()
+        await self._rounds.close()
         await self._workers.close()
         if self._queue < 0:
             return

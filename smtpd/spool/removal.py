@@ -7,9 +7,9 @@ import os
 from typing import NamedTuple
 
 from .backend import Failure
-from .commit import failure
 from .layout import MESSAGE
 from .walk import clear, is_evpid
+from .writing import failure
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -8,10 +8,10 @@ import os
 from collections.abc import Callable
 
 from .backend import CORRUPT, EXISTS, GONE, Failure
-from .commit import failure, sync_folder
 from .durable import fsync
 from .layout import MESSAGE
 from .walk import is_evpid
+from .writing import failure, sync_folder
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .backend import CORRUPT as DAMAGE
 from .backend import Failure, Stored, ThenFound, Walk
-from .commit import failure
 from .layout import MESSAGE
+from .writing import failure
 
 if TYPE_CHECKING:  # smtpctl reads spools too, and needs no threads
     from .workers import Workers

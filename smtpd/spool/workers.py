@@ -39,11 +39,15 @@ class Workers:
             thread.start()
         self._jobs.put((function, arguments, then))
 
-    async def close(self) -> None:
-        """Wait until every job is done and its `then` was called, then end the threads."""
+    async def settle(self) -> None:
+        """Wait until every job is done and its `then` was called."""
         while self._unfinished:
             self._idle = self._loop.create_future()
             await self._idle
+
+    async def close(self) -> None:
+        """The same, then end the threads."""
+        await self.settle()
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:

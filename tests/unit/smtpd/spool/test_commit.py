@@ -1,83 +1,118 @@
-"""What the committing threads do, call by call."""
+"""smtpd/spool/commit.py, call by call."""
 
+import asyncio
 import errno
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from smtpd.spool import durable
-from smtpd.spool.backend import CORRUPT, ERROR, EXISTS, GONE
-from smtpd.spool.commit import Commit, commit, failure, replace, sync_folder, write_file
+from smtpd.spool import commit
+from smtpd.spool.backend import ERROR, EXISTS, Failure
+from smtpd.spool.commit import Commit, Commits
+from smtpd.spool.rounds import Rounds
+from smtpd.spool.workers import Workers
+from tests.support.system_calls import SystemCalls
+
+
+class Place:
+    """incoming/ and queue/ab in a folder, and commits between them."""
+
+    def __init__(self, path: Path, loop: asyncio.AbstractEventLoop) -> None:
+        self.path = path
+        self._loop = loop
+        for name in ("incoming", "ab"):
+            (path / name).mkdir()
+        self.incoming, self.ab = (os.open(path / name, os.O_RDONLY) for name in ("incoming", "ab"))
+        self.rounds = Rounds(loop)
+        self.workers = Workers(loop, 1, "test")
+        self.bucket: Callable[[str], int | None] = lambda _name: self.ab
+        self.make_bucket: Callable[[str], int] = pytest.fail
+
+    def message(self, name: str, content: bytes = b"content\n", envelopes: int = 1) -> Commit:
+        (self.path / "incoming" / name).mkdir()
+        fd = os.open(self.path / "incoming" / name / "message", os.O_WRONLY | os.O_CREAT)
+        os.write(fd, content)
+        return Commit(name, fd, [(f"{name}{number:08x}", b"e") for number in range(1, envelopes + 1)])
+
+    def commit(self, *messages: Commit) -> list[Failure | None]:
+        commits = Commits(self.rounds, self.workers, self.incoming, self.bucket, self.make_bucket)
+        results: dict[int, Failure | None] = {}
+        for index, one in enumerate(messages):
+            commits.run(one, lambda result, index=index: results.__setitem__(index, result))  # type: ignore[misc]
+
+        async def settle() -> None:
+            while commits.running:
+                await self.workers.settle()
+                await self.rounds.settle()
+
+        self._loop.run_until_complete(asyncio.wait_for(settle(), 10))
+        return [results[index] for index in range(len(messages))]
+
+    def close(self) -> None:
+        self._loop.run_until_complete(self.rounds.close())
+        self._loop.run_until_complete(self.workers.close())
+        os.close(self.incoming)
+        os.close(self.ab)
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> Any:
-    """Descriptors of incoming/ and of queue/ab."""
-    (tmp_path / "incoming").mkdir()
-    (tmp_path / "ab").mkdir()
-    fds = [os.open(tmp_path / name, os.O_RDONLY) for name in ("incoming", "ab")]
-    yield tmp_path, *fds
-    for fd in fds:
-        os.close(fd)
+def place(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Place]:
+    before = len(os.listdir("/proc/self/fd"))
+    made = Place(tmp_path, loop)
+    yield made
+    made.close()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
-def incoming_message(path: Path, name: str, content: bytes = b"content\n") -> int:
-    (path / "incoming" / name).mkdir()
-    fd = os.open(path / "incoming" / name / "message", os.O_WRONLY | os.O_CREAT)
-    os.write(fd, content)
-    return fd
-
-
-class Calls:
-    """Records the calls to os in order; makes one of them fail."""
-
-    def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, fail: str = "", number: int = 0, error: int = errno.EIO
-    ) -> None:
-        self.names: list[str] = []
-        monkeypatch.setattr(durable, "one_by_one", True)
-        for name in ("open", "write", "fsync", "rename", "unlink", "mkdir"):
-            monkeypatch.setattr(os, name, self._wrap(name, getattr(os, name), fail, number, error))
-
-    def _wrap(self, name: str, real: Any, fail: str, number: int, error: int) -> Any:
-        def call(*arguments: Any, **named: Any) -> Any:
-            self.names.append(name)
-            if name == fail and self.names.count(name) == number:
-                raise OSError(error, os.strerror(error))
-            return real(*arguments, **named)
-
-        return call
-
-
-def test_order(folders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_order(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """No name under queue/ before everything behind it is synced, no answer before the name is."""
-    path, incoming, bucket = folders
-    content = incoming_message(path, "ab000001")
-    calls = Calls(monkeypatch)
-    envelopes = [("ab00000100000001", b"e1"), ("ab00000100000002", b"e2")]
-    assert commit([Commit("ab000001", content, envelopes)], incoming, lambda _: bucket, pytest.fail) == [None]
+    one = place.message("ab000001", envelopes=2)
+    calls = SystemCalls(monkeypatch)
+    assert place.commit(one) == [None]
     # the envelopes and the folder; content, both envelopes, the folder; the name; its folder
     assert calls.names == "open write open write open fsync fsync fsync fsync rename fsync".split()
-    assert sorted(os.listdir(path / "ab" / "ab000001")) == ["ab00000100000001", "ab00000100000002", "message"]
-    assert os.listdir(path / "incoming") == []
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(content)
-
-
-def test_several_share_the_last_sync(folders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, incoming, bucket = folders
-    commits = [
-        Commit(name, incoming_message(path, name), [(f"{name}00000001", b"e")])
-        for name in ("ab000001", "ab000002", "ab000003")
+    assert sorted(os.listdir(place.path / "ab" / "ab000001")) == [
+        "ab00000100000001",
+        "ab00000100000002",
+        "message",
     ]
-    calls = Calls(monkeypatch)
-    assert commit(commits, incoming, lambda _: bucket, pytest.fail) == [None] * 3
+    assert os.listdir(place.path / "incoming") == []
+
+
+def test_order_of_a_large_one(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, but that content and envelopes, so many at a time, have no round."""
+    monkeypatch.setattr(commit, "MANY", 2)
+    one = place.message("ab000001", envelopes=3)
+    calls = SystemCalls(monkeypatch)
+    assert place.commit(one) == [None]
+    expected = "fsync open write open write fsync fsync open write fsync open fsync rename fsync"
+    assert calls.names == expected.split()
+    assert len(os.listdir(place.path / "ab" / "ab000001")) == 4
+
+
+def test_a_large_content_is_synced_before_its_round(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit, "LARGE", 10)
+    large, small = place.message("ab000001", b"x" * 11), place.message("ab000002", b"x" * 10)
+    calls = SystemCalls(monkeypatch)
+    assert place.commit(large) == [None]
+    assert calls.names == "fsync open write fsync open fsync rename fsync".split()
+    calls.names.clear()
+    assert place.commit(small) == [None]
+    assert calls.names == "open write open fsync fsync fsync rename fsync".split()
+
+
+def test_several_share_the_last_sync(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = [place.message(name) for name in ("ab000001", "ab000002", "ab000003")]
+    calls = SystemCalls(monkeypatch)
+    assert place.commit(*messages) == [None] * 3
     assert calls.names.count("fsync") == 3 * 3 + 1
-    assert len(os.listdir(path / "ab")) == 3
+    assert len(os.listdir(place.path / "ab")) == 3
 
 
+@pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize(
     ("fail", "number", "text"),
     [
@@ -90,129 +125,67 @@ def test_several_share_the_last_sync(folders: Any, monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_one_fails_alone(
-    folders: Any, monkeypatch: pytest.MonkeyPatch, fail: str, number: int, text: str
+    place: Place, monkeypatch: pytest.MonkeyPatch, fail: str, number: int, text: str, large: bool
 ) -> None:
-    path, incoming, bucket = folders
-    commits = [
-        Commit(name, incoming_message(path, name), [(f"{name}00000001", b"e")])
-        for name in ("ab000001", "ab000002")
-    ]
-    before = len(os.listdir("/proc/self/fd"))
-    Calls(monkeypatch, fail, number, errno.ENOSPC)
-    bad, good = commit(commits, incoming, lambda _: bucket, pytest.fail)
-    assert good is None
-    assert bad is not None and (bad.kind, bad.text) == (ERROR, text)
-    assert os.listdir(path / "ab") == ["ab000002"]
-    assert os.listdir(path / "incoming") == ["ab000001"]  # the caller deletes it
-    assert len(os.listdir("/proc/self/fd")) <= before - 2
+    bad, good = place.message("ab000001"), place.message("ab000002")
+    monkeypatch.setattr(commit, "LARGE", 0 if large else 1000)
+    if large:
+        SystemCalls(monkeypatch, fail, number, errno.ENOSPC)
+        [result] = place.commit(bad)
+        monkeypatch.undo()
+        assert place.commit(good) == [None]
+    else:
+        SystemCalls(monkeypatch, fail, number, errno.ENOSPC)
+        result, other = place.commit(bad, good)
+        assert other is None
+    assert result == Failure(ERROR, text)
+    assert os.listdir(place.path / "ab") == ["ab000002"]
+    assert os.listdir(place.path / "incoming") == ["ab000001"]  # the caller deletes it
 
 
-def test_a_name_that_cannot_be_synced_is_taken_back(folders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, incoming, bucket = folders
-    one = Commit("ab000001", incoming_message(path, "ab000001"), [("ab00000100000001", b"e")])
-    Calls(monkeypatch, "fsync", 4)
-    undone: list[str] = []
-    [result] = commit([one], incoming, lambda _: bucket, undone.append)
-    assert result is not None and result.text == "fsync of the queue: Input/output error"
-    assert undone == ["ab000001"]
+def test_the_folder_of_a_large_one_cannot_be_opened(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commit, "LARGE", 0)
+    one = place.message("ab000001")
+    SystemCalls(monkeypatch, "open", 2, errno.EMFILE)
+    assert place.commit(one) == [Failure(ERROR, "fsync: Too many open files")]
 
 
-def test_no_bucket(folders: Any) -> None:
-    path, incoming, _bucket = folders
+def test_a_name_that_cannot_be_synced_is_taken_back(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = place.message("ab000001")
+    SystemCalls(monkeypatch, "fsync", 4)
+    assert place.commit(one) == [Failure(ERROR, "fsync of the queue: Input/output error")]
+    assert os.listdir(place.path / "ab") == []
+    assert os.listdir(place.path / "incoming") == ["ab000001"]
 
-    def bucket(_name: str) -> int:
+
+def test_a_bucket_that_is_to_be_made(place: Place) -> None:
+    place.bucket = lambda _name: None
+    made: list[str] = []
+
+    def make(name: str) -> int:
+        made.append(name)
+        return place.ab
+
+    place.make_bucket = make
+    assert place.commit(place.message("ab000001")) == [None]
+    assert made == ["ab000001"]
+    assert os.listdir(place.path / "ab") == ["ab000001"]
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_no_bucket(place: Place, known: bool) -> None:
+    def fails(_name: str) -> Any:
         raise OSError(errno.EMFILE, "")
 
-    one = Commit("ab000001", incoming_message(path, "ab000001"), [("ab00000100000001", b"e")])
-    [result] = commit([one], incoming, bucket, pytest.fail)
-    assert result is not None and "Too many open files" in result.text
+    place.bucket = fails if known else lambda _name: None
+    place.make_bucket = fails
+    expected = Failure(ERROR, "rename into the queue: Too many open files")
+    assert place.commit(place.message("ab000001")) == [expected]
 
 
-def test_the_name_is_taken(folders: Any) -> None:
-    path, incoming, bucket = folders
-    (path / "ab" / "ab000001").mkdir()
-    (path / "ab" / "ab000001" / "message").write_text("the first\n")
-    one = Commit("ab000001", incoming_message(path, "ab000001"), [("ab00000100000001", b"e")])
-    [result] = commit([one], incoming, lambda _: bucket, pytest.fail)
+def test_the_name_is_taken(place: Place) -> None:
+    (place.path / "ab" / "ab000001").mkdir()
+    (place.path / "ab" / "ab000001" / "message").write_text("the first\n")
+    [result] = place.commit(place.message("ab000001"))
     assert result is not None and result.kind == EXISTS
-    assert (path / "ab" / "ab000001" / "message").read_text() == "the first\n"
-
-
-def test_short_writes(folders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, incoming, _bucket = folders
-    real = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:3]))
-    os.close(write_file("file", b"0123456789", incoming))
-    assert (path / "incoming" / "file").read_bytes() == b"0123456789"
-
-
-def test_a_file_is_never_written_over(folders: Any) -> None:
-    path, incoming, _bucket = folders
-    (path / "incoming" / "file").write_text("old")
-    with pytest.raises(FileExistsError):
-        write_file("file", b"new", incoming)
-    (path / "incoming" / "link").symlink_to(path / "outside")
-    with pytest.raises(OSError, match="File exists|symbolic"):
-        write_file("link", b"new", incoming)
-    assert (path / "incoming" / "file").read_text() == "old"
-    assert not (path / "outside").exists()
-
-
-def test_replace(folders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, incoming, bucket = folders
-    (path / "ab" / "ab000001").mkdir()
-    file = path / "ab" / "ab000001" / "ab00000100000001"
-    file.write_text("old")
-    calls = Calls(monkeypatch)
-    name, target = "ab00000100000001", "ab000001/ab00000100000001"
-    assert replace(name, b"new", incoming, target, bucket, durable=False) is None
-    assert calls.names == ["open", "write", "fsync", "rename"]
-    assert file.read_text() == "new"
-    calls.names.clear()
-    assert replace(name, b"newer", incoming, target, bucket, durable=True) is None
-    assert calls.names == ["open", "write", "fsync", "rename", "open", "fsync"]
-    assert os.listdir(path / "incoming") == []
-
-
-@pytest.mark.parametrize(("fail", "number"), [("open", 1), ("write", 1), ("fsync", 1), ("rename", 1)])
-def test_replace_leaves_the_old(
-    folders: Any, monkeypatch: pytest.MonkeyPatch, fail: str, number: int
-) -> None:
-    path, incoming, bucket = folders
-    (path / "ab" / "ab000001").mkdir()
-    file = path / "ab" / "ab000001" / "ab00000100000001"
-    file.write_text("old")
-    Calls(monkeypatch, fail, number)
-    result = replace("ab00000100000001", b"new", incoming, "ab000001/ab00000100000001", bucket, durable=True)
-    assert result is not None and result.kind == ERROR
-    assert file.read_text() == "old"
-    assert os.listdir(path / "incoming") == []
-
-
-def test_a_new_envelope_whose_name_cannot_be_synced_is_taken_back(
-    folders: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, incoming, bucket = folders
-    (path / "ab" / "ab000001").mkdir()
-    Calls(monkeypatch, "fsync", 2)
-    result = replace("ab00000100000001", b"new", incoming, "ab000001/ab00000100000001", bucket, durable=True)
-    assert result is not None and result.kind == ERROR
-    assert os.listdir(path / "ab" / "ab000001") == []
-
-
-def test_sync_folder_of_none(folders: Any) -> None:
-    _path, incoming, _bucket = folders
-    with pytest.raises(FileNotFoundError):
-        sync_folder("missing", incoming)
-
-
-def test_kinds() -> None:
-    def kind(number: int) -> str:
-        return failure(OSError(number, ""), "x").kind
-
-    assert kind(errno.ENOENT) == GONE
-    assert kind(errno.ENOTEMPTY) == kind(errno.EEXIST) == EXISTS
-    assert kind(errno.ELOOP) == kind(errno.EISDIR) == kind(errno.ENOTDIR) == CORRUPT
-    assert {kind(number) for number in (errno.ENOSPC, errno.EIO, errno.EMFILE, errno.EDQUOT)} == {ERROR}
-    assert failure(OSError(errno.ENOSPC, ""), "write").text == "write: No space left on device"
-    assert failure(OSError("odd"), "write").kind == ERROR
+    assert (place.path / "ab" / "ab000001" / "message").read_text() == "the first\n"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from smtpd.spool import durable, fs, walk
+from smtpd.spool import commit, durable, fs, rounds, walk
 from smtpd.spool.backend import CORRUPT, ERROR, EXISTS, GONE, Failure
 
 
@@ -155,17 +155,20 @@ def test_a_known_msgid_is_not_given_out(
 
 
 def test_commits_of_one_turn_go_together(
-    open_spool: Callable[[], Any], loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+    open_spool: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[int] = []
-    real = fs.commit
+    real = rounds.fsync_all
 
-    def commit(commits: Any, *rest: Any) -> Any:
-        batches.append(len(commits))
-        return real(commits, *rest)
+    def fsync_all(fds: Any) -> Any:
+        batches.append(len(fds))
+        return real(fds)
 
-    monkeypatch.setattr(fs, "commit", commit)
+    monkeypatch.setattr(rounds, "fsync_all", fsync_all)
     spool = open_spool()
+    spool.commit()
+    batches.clear()
+    spool.backend._top_left = 100  # one bucket, that is there
     results: list[Failure | None] = []
     written = [spool.write(b"content\n") for _ in range(50)]
     for msgid, [evpid] in written:
@@ -173,7 +176,37 @@ def test_commits_of_one_turn_go_together(
     assert batches == []
     spool.close()
     assert results == [None] * 50
-    assert sum(batches) == 50 and batches[0] == fs.COMMIT_MOST == max(batches)
+    assert batches == [150, 1]
+
+
+def test_what_is_large_goes_the_same_way(
+    root: Path, open_spool: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = open_spool()
+    content, texts = b"x" * (commit.LARGE + 1), tuple(b"%d\n" % number for number in range(commit.MANY * 2))
+    evpids = spool.commit(content, texts)
+    assert spool.content(evpids[0] >> 32) == content
+    assert tuple(spool.text(evpid) for evpid in evpids) == texts
+    assert os.listdir(root / "incoming") == []
+
+
+def test_delete_waits_for_a_round(root: Path, open_spool: Callable[[], Any]) -> None:
+    spool = open_spool()
+    [old] = spool.commit()
+    msgid, [evpid] = spool.write(b"content\n")
+    told: list[str] = []
+
+    def deleted(result: Failure | None) -> None:
+        told.append(f"deleted {result}")
+
+    def committed(_result: Failure | None) -> None:
+        told.append("committed")
+
+    spool.backend.commit(msgid, [(evpid, b"e\n")], committed)
+    spool.loop.call_soon(spool.loop.call_soon, spool.backend.delete, old, deleted)
+    spool.close()
+    assert sorted(told) == ["committed", "deleted None"]
+    assert files(root) == {f"{folder(evpid)}/message", f"{folder(evpid)}/{evpid:016x}"}
 
 
 def test_one_that_fails_does_not_take_the_others_along(

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from smtpd.mproc.loop import new_loop
-from smtpd.spool import durable, fs, layout
+from smtpd.spool import commit, durable, layout
 from smtpd.spool.backend import Failure
 from smtpd.spool.fs import FsBackend
 
@@ -137,7 +137,6 @@ def in_child(root: Path, last: int, loses: str, scenario: Callable[[Any, Any], N
         try:
             os.close(reader)
             loop = new_loop()
-            fs.COMMITTERS = 1
             durable.one_by_one = True
             backend = FsBackend(str(root), loop, lambda _line: None)
             say = os.write
@@ -252,8 +251,11 @@ LOSES = pytest.mark.parametrize("loses", ["", "content", "names"])
 
 
 @LOSES
-def test_commit(make: Callable[[], Path], loses: str) -> None:
+@pytest.mark.parametrize("large", [False, True])
+def test_commit(make: Callable[[], Path], loses: str, large: bool) -> None:
     def scenario(ask: Any, say: Any) -> None:
+        if large:
+            commit.LARGE, commit.MANY = 0, 1
         receive(ask)
         say(b"250")
 
