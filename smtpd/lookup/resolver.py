@@ -1,4 +1,4 @@
-"""Names and addresses: DNS by dnspython, and the hosts file (hosts(5)).
+"""Names and addresses: DNS by dnspython, and before it the hosts file (hosts.py).
 
 Whom to ask, and what is remembered, is nameservers.py's. A resolver that does not answer, or answers
 SERVFAIL, is a temporary failure; that a name does not exist is a permanent one (RFC 5321 5.1). Whoever
@@ -10,7 +10,6 @@ import asyncio
 import random
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from pathlib import Path
 from typing import NamedTuple
 
 import dns.asyncbackend
@@ -23,6 +22,7 @@ import dns.rdata
 import dns.resolver
 import dns.reversename
 
+from .hosts import Hosts
 from .nameservers import LIFETIME, Nameservers
 
 # dnspython loads these at first use otherwise, which a process without rights cannot do.
@@ -77,28 +77,6 @@ class Answer(NamedTuple):
     secure: bool
 
 
-class Hosts:
-    """The hosts file, read once: names for addresses and the other way round."""
-
-    def __init__(self, path: Path = Path("/etc/hosts")) -> None:
-        self.addresses: dict[str, list[str]] = {}
-        self.names: dict[str, str] = {}
-        try:
-            text = path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            text = "127.0.0.1 localhost\n::1 localhost\n"
-        for line in text.splitlines():
-            address, *names = line.partition("#")[0].split()[:64] or [""]
-            try:
-                address = str(ip_address(address))
-            except ValueError:
-                continue
-            for name in names:
-                self.addresses.setdefault(name.lower(), []).append(address)
-            if names:
-                self.names.setdefault(address, names[0])
-
-
 class Resolver:
     """Asks. `nameservers` and `port` replace those of resolv.conf(5)."""
 
@@ -115,8 +93,8 @@ class Resolver:
         ResolveError; ValueError for what is no address.
         """
         address = str(ip_address(address))
-        if address in self._hosts.names:
-            return self._hosts.names[address]
+        if name := self._hosts.name(address):
+            return name
         try:
             async with asyncio.timeout(REVERSE_LIFETIME):
                 return await self._confirmed_name(address)
@@ -141,8 +119,8 @@ class Resolver:
         name = name.lower()
         if (address := _numeric(name)) is not None:
             return Answer([Host(0, name, [str(address)])], False)
-        if name in self._hosts.addresses:
-            return Answer([Host(0, name, self._hosts.addresses[name][:ADDRESSES_MAX])], False)
+        if listed := self._hosts.addresses(name):
+            return Answer([Host(0, name, listed[:ADDRESSES_MAX])], False)
         addresses: list[str] = []
         secure = True
         failure: ResolveError | None = None

@@ -101,6 +101,8 @@ class Network:
         self.folder = Path(tempfile.mkdtemp(prefix="network-"))
         self.folder.chmod(0o711)
         self.resolv_conf = self.folder / "resolv.conf"
+        self.hosts = self.folder / "hosts"
+        self.hosts.write_text("127.0.0.1 localhost\n::1 localhost\n")
         self.resolve_by(NAME_SERVER)
         self._made: list[Any] = []
         self._there: set[str] = set()
@@ -253,7 +255,7 @@ class Network:
 
 
 class NetworkDaemon(Daemon):
-    """The daemon in a network of the test's own, with a resolv.conf of its own."""
+    """The daemon in a network of the test's own, with a resolv.conf and a hosts file of its own."""
 
     def __init__(self, network: Network, conf: str, **names: object) -> None:
         self._network = network
@@ -261,7 +263,8 @@ class NetworkDaemon(Daemon):
 
     def command(self) -> list[str]:
         """Into the namespaces first."""
-        mount = f"mount --bind {self._network.resolv_conf} /etc/resolv.conf"
+        mount = f"mount --bind {self._network.resolv_conf} /etc/resolv.conf; "
+        mount += f"mount --bind {self._network.hosts} /etc/hosts"
         enter = ["nsenter", f"--net={self._network.here.path}", "unshare", "--mount", "--propagation=private"]
         return [*enter, "sh", "-c", f'set -e; {mount}; exec "$@"', "sh", *super().command()]
 

@@ -13,6 +13,8 @@ CONF = """\
 listen on 127.0.0.1 port ${port}
 mta limit conn-delay-route 0 conn-delay-relay 0 reconn-delay-route 0
 action "out" relay
+action "smart" relay host smtp://smart.by-file
+match from any for domain "by-file.test" action "smart"
 match from any for any action "out"
 """
 
@@ -92,6 +94,15 @@ def test_a_changed_resolv_conf_is_noticed(rough: Network, roughly: tuple[Network
     rough.resolve_by(network.NAME_SERVER)
     all_sent(one)
     assert {f"y@n{number}.test" for number in range(1, sent + 1)} <= {mail.rcpts[0] for mail in sink.taken}
+
+
+def test_a_changed_hosts_file_is_noticed(rough: Network, roughly: tuple[NetworkDaemon, Sink]) -> None:
+    one, sink = roughly
+    one.send("x@source.test", "y@by-file.test")
+    assert 'result="TempFail" stat="Host not found"' in one.wait_log("to=<y@by-file.test> rcpt=", 30)
+    rough.hosts.write_text("192.0.2.7 smart.by-file\n")
+    all_sent(one)
+    assert sink.taken[-1].rcpts == ("y@by-file.test",)
 
 
 def test_a_wire_that_loses(rough: Network, roughly: tuple[NetworkDaemon, Sink]) -> None:

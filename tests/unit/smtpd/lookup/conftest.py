@@ -15,7 +15,8 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 
-from smtpd.lookup.resolver import Hosts, ResolveError, Resolver
+from smtpd.lookup.hosts import Hosts
+from smtpd.lookup.resolver import ResolveError, Resolver
 from smtpd.mproc.loop import new_loop
 
 Run = Callable[[Any], Any]

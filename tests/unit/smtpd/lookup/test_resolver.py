@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 import smtpd
 from smtpd.lookup import resolver as resolver_module
+from smtpd.lookup.hosts import Hosts
 from smtpd.lookup.resolver import (
     ADDRESSES_MAX,
     Answer,
     Host,
-    Hosts,
     ResolveError,
     Resolver,
 )
@@ -39,29 +39,6 @@ from .conftest import (
 )
 
 Run = Callable[[Any], Any]
-
-# the hosts file
-
-
-def test_hosts_file(hosts: Hosts) -> None:
-    assert hosts.addresses["localhost"] == ["127.0.0.1", "::1"]
-    assert hosts.addresses["printer.example"] == hosts.addresses["printer"] == ["192.0.2.77"]
-    assert hosts.names["192.0.2.77"] == "Printer.example"
-    assert hosts.addresses["six"] == ["2001:db8::5"] and hosts.names["2001:db8::5"] == "six"
-    assert "broken" not in hosts.addresses and "192.0.2.78" not in hosts.names
-
-
-def test_no_hosts_file(tmp_path: Path) -> None:
-    hosts = Hosts(tmp_path / "none")
-    assert hosts.addresses == {"localhost": ["127.0.0.1", "::1"]}
-
-
-@given(st.binary())
-def test_any_hosts_file(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
-    path = tmp_path_factory.mktemp("hosts") / "hosts"
-    path.write_bytes(data + b"\n192.0.2.1 last\n")
-    assert Hosts(path).addresses["last"] == ["192.0.2.1"]
-
 
 # addresses of a host
 
@@ -389,7 +366,8 @@ def test_questions_at_a_time(
 
 CLIENT = """
 import asyncio, sys
-from smtpd.lookup.resolver import Hosts, Resolver, ResolveError
+from smtpd.lookup.hosts import Hosts
+from smtpd.lookup.resolver import Resolver, ResolveError
 from smtpd.mproc.child import RefuseImports, _load_codecs
 from smtpd.mproc.log import Log
 from smtpd.mproc.loop import new_loop
