@@ -26,6 +26,8 @@ class Output:
         self._out = out if out is not None else cast(TextIOWrapper, sys.stdout)
         self._err = err if err is not None else cast(TextIOWrapper, sys.stderr)
         terminal = self._out.isatty()
+        self._show = screened if terminal else printable
+        self._show_error = screened if self._err.isatty() else printable
         self.width = terminal_size().columns if terminal else 0
         self._styled = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
@@ -40,7 +42,7 @@ class Output:
         """What `row` writes, for who keeps results before they are written."""
         if self.as_json:
             return f"{_json(values)}\n"
-        return "".join(f"{printable(line)}\n" for line in ((text,) if isinstance(text, str) else text))
+        return "".join(f"{self._show(line)}\n" for line in ((text,) if isinstance(text, str) else text))
 
     def write(self, rendered: str) -> None:
         """What `rendered` gave."""
@@ -48,7 +50,7 @@ class Output:
 
     def styled(self, text: str, style: str) -> str:
         """`text` with control characters escaped, in one of STYLES where the terminal has them."""
-        text = printable(text)
+        text = self._show(text)
         return f"\x1b[{STYLES[style]}m{text}\x1b[m" if style and self._styled else text
 
     def line(self, text: str, style: str = "") -> None:
@@ -58,7 +60,7 @@ class Output:
         """
         if self.as_json:
             return
-        lines = [printable(text)]
+        lines = [self._show(text)]
         if self.width:
             import textwrap  # here, as others below: nobody waits for what few need
 
@@ -75,11 +77,24 @@ class Output:
             self._out.write(f"{text}\n")
 
     def raw(self, pieces: Iterable[bytes]) -> None:
-        """Bytes as they are, in either form."""
+        """Bytes as they are, in either form; at a terminal control characters are escaped: mail holds anything."""
         self.flush()
+        if self.width:
+            self._raw_to_terminal(pieces)
+            return
         for piece in pieces:
             self._out.buffer.write(piece)
         self._out.buffer.flush()
+
+    def _raw_to_terminal(self, pieces: Iterable[bytes]) -> None:
+        rest = b""
+        for piece in pieces:
+            *lines, rest = (rest + piece).split(b"\n")
+            for line in lines:
+                self._out.write(f"{self._show(line.decode('utf-8', 'surrogateescape'))}\n")
+        if rest:
+            self._out.write(self._show(rest.decode("utf-8", "surrogateescape")))
+        self._out.flush()
 
     def done(self, text: str, number: int = 1) -> int:
         """Something was done; the exit status."""
@@ -91,13 +106,13 @@ class Output:
         if self.as_json:
             self._out.write(_json({"done": False, "error": reason}) + "\n")
         else:
-            self._out.write(f"command failed: {printable(reason)}\n" if reason else "command failed\n")
+            self._out.write(f"command failed: {self._show(reason)}\n" if reason else "command failed\n")
         return 1
 
     def complain(self, text: str) -> None:
         """A line for the one who typed."""
         self.flush()
-        self._err.write(f"{printable(text)}\n")
+        self._err.write(f"{self._show_error(text)}\n")
 
     def progress(self, text: str) -> None:
         """How far something long is, in a line of its own that the next one takes; "" for the end of it.
@@ -105,7 +120,7 @@ class Output:
         Only where somebody sits at a terminal.
         """
         if not self.as_json and self._err.isatty():
-            self._err.write(f"\r{printable(text)}\x1b[K")
+            self._err.write(f"\r{self._show_error(text)}\x1b[K")
             self._err.flush()
 
     @contextmanager
@@ -156,6 +171,15 @@ def printable(text: str) -> str:
     return "".join(
         char if char.isprintable() or char == "\t" or "\udc80" <= char <= "\udcff" else f"\\x{ord(char):02x}"
         for char in text
+    )
+
+
+def screened(text: str) -> str:
+    """As `printable`, and bytes that are no text as \\xNN too: to a terminal they may be control characters."""
+    if text.isprintable():
+        return text
+    return "".join(
+        f"\\x{ord(char) - 0xDC00:02x}" if "\udc80" <= char <= "\udcff" else char for char in printable(text)
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 
 from ..failure import BadFilter
 from ..invocation import Invocation
+from ..output import screened
 from .rows import Row
 
 LIMITS = (5, 10, 20, 40, 80, 160, 320, 640, 1280)
@@ -25,6 +26,9 @@ FIELDS: dict[str, Callable[[Row], str]] = {
 }
 BY = tuple(FIELDS)
 
+WIDEST = 60
+"""Characters of a name."""
+
 
 def show_summary(invocation: Invocation, field: str, rows: Iterable[Row]) -> int:
     """The table; BadFilter if there is no such field."""
@@ -36,7 +40,7 @@ def show_summary(invocation: Invocation, field: str, rows: Iterable[Row]) -> int
         counts = groups.setdefault(key(row), [0] * (len(LIMITS) + 1))
         counts[bisect_left(LIMITS, (invocation.now - row.envelope.ctime) / 60)] += 1
     total = [sum(column) for column in zip(*groups.values(), strict=True)] or [0] * (len(LIMITS) + 1)
-    width = max([len("TOTAL"), *(min(len(name), 60) for name in groups)])
+    width = max([len("TOTAL"), *(min(len(name), WIDEST) for name in groups)])
     heads = ("T", *map(str, LIMITS), f"{LIMITS[-1]}+")
     digits = max(len(heads[-1]), len(str(sum(total))))
     output = invocation.output
@@ -44,10 +48,16 @@ def show_summary(invocation: Invocation, field: str, rows: Iterable[Row]) -> int
     output.text(_line("TOTAL", (sum(total), *total), width, digits))
     for name, counts in sorted(groups.items(), key=lambda group: (-sum(group[1]), group[0])):
         output.row(
-            _line(name, (sum(counts), *counts), width, digits),
+            _line(_cut(name) if output.width else name, (sum(counts), *counts), width, digits),
             {field: name, "total": sum(counts), "ages": counts, "limits": list(LIMITS)},
         )
     return 0
+
+
+def _cut(name: str) -> str:
+    """At a terminal columns line up, whatever somebody calls himself."""
+    name = screened(name)
+    return name if len(name) <= WIDEST else name[: WIDEST - 3] + "..."
 
 
 def _line(name: str, columns: Iterable[object], width: int, digits: int) -> str:

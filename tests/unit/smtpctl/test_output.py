@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpctl.output import Output, duration, plural, printable, vis
+from smtpctl.output import Output, duration, plural, printable, screened, vis
 
 
 class Streams:
@@ -265,3 +265,19 @@ def test_styles(terminal: Screen, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     assert Output(out=terminal).styled("a", "bad") == "a"
     assert Output().styled("a", "bad") == "a"
+
+
+def test_bytes_at_a_terminal_command_nothing(terminal: Screen) -> None:
+    output = Output(out=terminal)
+    pieces = [b"Subject: \x1b[31mred\nM\xc3", b"\xbcnchen \x9b2J\xff\rover\n", b"\ttab \x1b]0;title\x07"]
+    output.raw(pieces)
+    output.row("a \udc9b31m \x9b \u202e", {})
+    shown = ["Subject: \\x1b[31mred", "München \\x9b2J\\xff\\x0dover"]
+    shown += ["\ttab \\x1b]0;title\\x07a \\x9b31m \\x9b \\x202e", ""]
+    assert terminal.text().split("\n") == shown
+
+
+def test_screened_and_printable_differ_in_bytes_that_are_no_text() -> None:
+    assert printable("a\udcff\x1b") == "a\udcff\\x1b"
+    assert screened("a\udcff\x1b") == "a\\xff\\x1b"
+    assert screened("grüße") == printable("grüße") == "grüße"
