@@ -77,7 +77,7 @@ class Output:
             self._out.write(f"{text}\n")
 
     def raw(self, pieces: Iterable[bytes]) -> None:
-        """Bytes as they are, in either form; at a terminal control characters are escaped: mail holds anything."""
+        """Bytes as they are, in either form; to a terminal with control characters escaped, as in `row`."""
         self.flush()
         if self.width:
             self._raw_to_terminal(pieces)
@@ -143,8 +143,17 @@ class Output:
         if len(lines) >= size.lines:
             more = len(lines) - size.lines + 2
             lines[size.lines - 2 :] = [self.styled(f"... {more} more lines", "dim")]
-        real.write("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")
+        # No line is longer than the screen is wide, so that each takes one of its lines.
+        shown = (f"{cut(line, size.columns)}\x1b[K\n" for line in lines)
+        real.write(f"\x1b[H{''.join(shown)}\x1b[J")
         real.flush()
+
+    def interrupted(self) -> None:
+        """The user has ended it: what a terminal shows next begins in a line of its own, without a style."""
+        if self.width:
+            self._out.write("\x1b[m\n" if self._styled else "\n")
+        elif self._err.isatty():
+            self._err.write("\n")
 
     def flush(self) -> None:
         """Have everything out: a line a second is of no use in a buffer."""
@@ -156,6 +165,25 @@ def terminal_size() -> os.terminal_size:
     import shutil
 
     return shutil.get_terminal_size()
+
+
+def cut(line: str, columns: int) -> str:
+    """As much of a line as so many columns of a terminal hold; styles in it take none."""
+    import re
+    import unicodedata
+
+    shown: list[str] = []
+    for piece in re.split(r"(\x1b\[[0-9;]*m)", line):
+        if piece.startswith("\x1b"):
+            shown.append(piece)
+            continue
+        for char in piece:
+            if not unicodedata.combining(char):
+                columns -= 2 if unicodedata.east_asian_width(char) in "WF" else 1
+            if columns < 0:
+                break
+            shown.append(char)
+    return "".join(shown)
 
 
 def _json(values: Mapping[str, Any]) -> str:
@@ -175,7 +203,7 @@ def printable(text: str) -> str:
 
 
 def screened(text: str) -> str:
-    """As `printable`, and bytes that are no text as \\xNN too: to a terminal they may be control characters."""
+    """As `printable`, and bytes that are no text as \\xNN too: a terminal may take them for commands."""
     if text.isprintable():
         return text
     return "".join(

@@ -39,6 +39,7 @@ def run(words: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return os.EX_IOERR
     except KeyboardInterrupt:
+        output.interrupted()
         return _INTERRUPTED
     finally:
         invocation.close()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smtpctl.output import Output, duration, plural, printable, screened, vis
+from smtpctl.output import Output, cut, duration, plural, printable, screened, vis
 
 
 class Streams:
@@ -281,3 +281,38 @@ def test_screened_and_printable_differ_in_bytes_that_are_no_text() -> None:
     assert printable("a\udcff\x1b") == "a\udcff\\x1b"
     assert screened("a\udcff\x1b") == "a\\xff\\x1b"
     assert screened("grüße") == printable("grüße") == "grüße"
+
+
+def test_a_screen_has_no_line_that_is_longer_than_it_is_wide(terminal: Screen) -> None:
+    output = Output(out=terminal)
+    with output.screen():
+        output.row("x" * 50, {})
+        output.text(output.styled("y" * 50, "bad"))
+    assert terminal.text() == f"\x1b[H{'x' * 40}\x1b[K\n\x1b[31m{'y' * 40}\x1b[m\x1b[K\n\x1b[J"
+
+
+@pytest.mark.parametrize(
+    ("line", "columns", "shown"),
+    [
+        ("abc", 3, "abc"),
+        ("abcd", 3, "abc"),
+        ("日本語", 5, "日本"),
+        ("e\u0301e\u0301e\u0301", 2, "e\u0301e\u0301"),
+        ("\x1b[1mab\x1b[mcd", 3, "\x1b[1mab\x1b[mc"),
+        ("\x1b[1mabc\x1b[m", 1, "\x1b[1ma\x1b[m"),
+        ("", 0, ""),
+    ],
+)
+def test_cut(line: str, columns: int, shown: str) -> None:
+    assert cut(line, columns) == shown
+
+
+def test_after_an_interruption_a_line_begins(terminal: Screen) -> None:
+    output = Output(out=terminal)
+    output.text(output.styled("half", "bad")[:-3])
+    output.interrupted()
+    assert terminal.text() == "\x1b[31mhalf\n\x1b[m\n"
+    errors = Screen()
+    pipe = io.TextIOWrapper(io.BytesIO())
+    Output(out=pipe, err=errors).interrupted()
+    assert errors.text() == "\n"
