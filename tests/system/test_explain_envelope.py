@@ -47,7 +47,9 @@ def test_waiting_for_a_retry(daemon, sink) -> None:
     assert tried["status"] == "451 4.3.0 Later, please" and tried["host"].startswith("127.0.0.1")
     text = one.ctl("explain", evpid)
     assert "It waits for its next try: in " in text and "It failed 1 time" in text
-    assert "-> 127.0.0.1: 451 4.3.0 Later, please" in text and re.search("It expires in (3d23h|4d)", text)
+    # a name of its own that hosts(5) may give this address
+    assert re.search(r"-> 127\.0\.0\.1( \([\w.-]+\))?: 451 4\.3\.0 Later, please", text)
+    assert re.search("It expires in (3d23h|4d)", text)
     one.ctl("pause", "envelope", evpid)
     assert explained(one, evpid)["suspended"] and explained(one, evpid)["next_try"] is None
     assert f"It is paused by itself (smtpctl resume envelope {evpid})" in one.ctl("explain", evpid)

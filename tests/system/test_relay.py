@@ -19,6 +19,18 @@ def test_a_mail_arrives_at_the_host_byte_for_byte(daemon, sink) -> None:
     one.wait_empty()
 
 
+def test_the_host_has_its_name_from_the_hosts_file(daemon, sink) -> None:
+    """In lists and in the log, as OpenSMTPD has it. It is not waited for: the first lines may be without."""
+    to = sink()
+    one = daemon(RELAY, sink=to.port)
+    until = time.monotonic() + 20
+    while 'relay="127.0.0.1 (localhost)"' not in one.log():
+        assert time.monotonic() < until, one.log()
+        one.send("a@source.test", "b@relay.test")
+        time.sleep(0.2)
+    assert one.ctl("show", "hosts").startswith("127.0.0.1 localhost refcount=")
+
+
 def test_connections_are_used_again(daemon, sink) -> None:
     to = sink()
     one = daemon(RELAY, sink=to.port)

@@ -33,6 +33,8 @@ from smtpd.messages.pony_lookup import (
     FoundInTable,
     HostsFound,
     MxHost,
+    ReverseName,
+    ReverseNameFound,
 )
 from smtpd.messages.pony_queue import (
     MOST_EVPIDS,
@@ -57,7 +59,7 @@ from .hoststats import HostStats
 from .ourselves import Ourselves
 from .pauses import Pauses
 from .relay import Relay, RelayKey
-from .routing import NEVER, Domain, Mx, Route, Routing, Source, address_literal, family_of
+from .routing import NEVER, Domain, Host, Mx, Route, Routing, Source, address_literal, family_of
 from .session import MtaSession
 from .smarthosts import Smarthosts
 from .task import Task, task_key
@@ -338,6 +340,8 @@ class Mta:
         self.routing.count()
         if self._sweeping is None:
             self._sweeping = self.loop.call_later(SWEEP_SECONDS, self._sweep)
+        if not route.dst.reversed:
+            self._find_name(route.dst)
         if relay.key.helo_src and route.src.address:
             self._find_helo(session, relay.key.helo_src, route.src.address)
         else:
@@ -347,6 +351,18 @@ class Mta:
     def connect(self, session: MtaSession, helo: str) -> None:
         """Have a session connect."""
         session.connecting = self._process.spawn_task(session.connect(helo))
+
+    def _find_name(self, host: Host) -> None:
+        """A host's own name, for log lines and lists. OpenSMTPD waits for it before it connects; a dead
+        resolver would hold up mail for seconds, so it comes when it comes.
+        """
+
+        def found(reply: ReverseNameFound | None) -> None:
+            if reply is not None and reply.status == OK:
+                host.reverse = reply.name
+
+        host.reversed = True
+        self._process.peer(LOOKUP).ask(ReverseName(host.address), found)
 
     def _find_helo(self, session: MtaSession, table: str, address: str) -> None:
         def found(reply: FoundInTable | None) -> None:

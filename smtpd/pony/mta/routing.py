@@ -80,16 +80,25 @@ class Source(Places):
 
 
 class Host(Places):
-    """An address to connect to. `name`: under which it was found last."""
+    """An address to connect to. `name`: its own, as reverse DNS has it, else the one under which it was found
+    last; `reversed`: DNS was asked.
+    """
 
-    __slots__ = ("address", "family", "lastconn", "name")
+    __slots__ = ("address", "family", "found_as", "lastconn", "reverse", "reversed")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, address: str) -> None:
         super().__init__(loop)
         self.address = address
-        self.name = ""
+        self.found_as = ""
+        self.reverse = ""
+        self.reversed = False
         self.family = family_of(address)
         self.lastconn = NEVER
+
+    @property
+    def name(self) -> str:
+        """ "" if there is none."""
+        return self.reverse or self.found_as
 
     def __str__(self) -> str:
         """As in log lines: `192.0.2.1 (mx.example.org)`."""
@@ -211,7 +220,7 @@ class Routing:
         host = self.hosts.get(address)
         if host is None:
             host = self.hosts[address] = Host(self._loop, address)
-        host.name = name
+        host.found_as = name
         return host
 
     def mxs(self, found: Iterable[MxHost]) -> tuple[Mx, ...]:

@@ -92,7 +92,7 @@ class MtaSession:
         host, port = self._route.dst, self.relay.key.port
         scheme = "lmtp" if self.relay.key.lmtp else _SCHEMES[self._tls]
         address = f"{scheme}://{bracketed(host.address)}:{port}"
-        self.mta.log.info(f"{self.id:016x} mta connecting address={address} host={self._mx.name}")
+        self.mta.log.info(f"{self.id:016x} mta connecting address={address} host={host.name}")
         self._helo = helo
         self._client = Client(self._settings())
         try:

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from smtpd.config.model import ListenAddress, Listener
-from smtpd.messages.pony_lookup import FindInTable, FindMx, FoundInTable, HostsFound, MxHost
+from smtpd.messages.pony_lookup import (
+    FindInTable,
+    FindMx,
+    FoundInTable,
+    HostsFound,
+    MxHost,
+    ReverseName,
+    ReverseNameFound,
+)
 from smtpd.messages.pony_queue import (
     DeliveryOk,
     DeliveryPermfail,
@@ -372,3 +380,33 @@ def test_idle_connections_make_room_for_other_destinations(
     assert [len(host.mails) for host in hosts] == [1, 1, 1]
     assert [host.commands[-1] for host in hosts[:2]] == ["QUIT", "QUIT"]
     assert hosts[2].open == 1, "kept while nobody waits"
+
+
+def test_a_host_has_its_own_name(bench: Any, make_host: Callable[..., Any]) -> None:
+    """Asked for once, and not waited for."""
+    host = make_host()
+    host.greeting = ""
+    bench.smart(host)
+    bench.relay()
+    bench.process.run_until(lambda: host.connections)
+    ((request, then),) = bench.lookup.asked
+    assert request == ReverseName("127.0.0.1")
+    then(ReverseNameFound(1, "ok", "localhost"))
+    host.connections[0].say("220 x")
+    bench.wait()
+    assert 'relay="127.0.0.1 (localhost)"' in bench.lines[-1]
+    assert str(next(iter(bench.mta.routing.hosts.values()))) == "127.0.0.1 (localhost)"
+    bench.relay()
+    bench.wait()
+    assert len(bench.lookup.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "reply", [ReverseNameFound(1, "none", ""), ReverseNameFound(1, "tempfail", ""), None]
+)
+def test_a_host_without_a_name(bench: Any, make_host: Callable[..., Any], reply: Any) -> None:
+    bench.smart(make_host())
+    bench.lookup.answers[ReverseName] = lambda request: reply
+    bench.relay()
+    bench.wait()
+    assert 'relay="127.0.0.1"' in bench.lines[-1]
