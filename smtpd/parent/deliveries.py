@@ -27,7 +27,14 @@ from smtpd.messages.parent_pony import (
 from smtpd.mproc.dispatch import handles
 from smtpd.mproc.peer import Peer
 
-from .delivery_command import CommandError, Runner, RunningCommand, command_line, environment
+from .delivery_command import (
+    CommandError,
+    Runner,
+    RunningCommand,
+    check_reachable,
+    command_line,
+    environment,
+)
 from .delivery_starter import Starter
 
 if TYPE_CHECKING:
@@ -92,6 +99,8 @@ class Deliveries:
             action = self._process.config.actions[message.dispatcher]
             user = action.user if isinstance(action, LocalAction) else ""
             runner = self._runner(user, message.username, message.uid, message.gid, message.directory)
+            if runner.uid is not None:
+                check_reachable(line)
             command = RunningCommand(line, environment(message, runner.directory), runner)
         except (CommandError, Refused, ValueError) as error:
             return CommandOpened(reqid, 0, PERMFAIL, str(error))

@@ -4,17 +4,27 @@ The command comes from parent's own configuration or from the user's .forward; a
 through smtpd.protocol.mda_variables. Parent holds the pipes' ends for pony, and reads or writes neither.
 """
 
+import errno
 import os
+import shlex
 import signal
+import stat
 import subprocess
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
+import smtpd
 from smtpd.config.model import Config, LocalAction
 from smtpd.messages.parent_pony import OpenCommand
-from smtpd.protocol.mda_variables import FormatError, FormatValues, expand_format
+from smtpd.protocol.mda_variables import FormatError, FormatValues, expand_format, named_file
 
 DEFAULT_PATH = "/usr/bin:/bin"
 """_PATH_DEFPATH of paths.h."""
+
+PACKAGES = Path(smtpd.__file__).resolve().parent.parent
+_WRAPPED = "smtpd.delivery.wrapped"
+_OWN = ["/usr/bin/env", f"PYTHONPATH={PACKAGES}", sys.executable, "-P", "-m", _WRAPPED]
 
 
 class CommandError(Exception):
@@ -30,23 +40,53 @@ class Runner(NamedTuple):
 
 
 def command_line(config: Config, request: OpenCommand) -> str:
-    """The text for /bin/sh -c. Raises CommandError; KeyError when the configuration has no such action."""
+    """The text for /bin/sh -c. Raises CommandError; KeyError when the configuration has no such action.
+
+    What is not a command is one inside of a wrapper: our own program (smtpd.delivery.wrapped) delivers.
+    """
     action = config.actions[request.dispatcher]
     if not isinstance(action, LocalAction):
         raise CommandError(f'action "{action.name}" does not deliver locally')
     command = request.mda_exec or (action.argument if action.method == "mda" else "")
-    if not command:
-        raise CommandError(f'action "{action.name}" has no command')
     delimiter = config.smtp.sub_addr_delim
     values = FormatValues(request.sender, request.rcpt, request.dest, request.username, request.directory)
     try:
-        command = expand_format(command, values, delimiter)
+        words = _own_words(action, request, values, delimiter) if action.wrapper else []
+        if not (command or words):
+            raise CommandError(f'action "{action.name}" has no command')
+        command = shlex.join([*_OWN, *words]) if words else expand_format(command, values, delimiter)
         if action.wrapper:
             wrapper = config.mda_wrappers[action.wrapper]
             command = expand_format(wrapper, values._replace(mda=command), delimiter)
     except FormatError as error:
         raise CommandError(f"mda command line could not be expanded: {error}") from None
     return command
+
+
+def _own_words(action: LocalAction, request: OpenCommand, values: FormatValues, delimiter: str) -> list[str]:
+    """What our own program is told, [] where another does it. FormatError."""
+    if request.mda_exec:
+        path = named_file(request.mda_exec)
+        return ["mboxfile", "-f", expand_format("%{mbox.from}", values, delimiter), path] if path else []
+    if action.method == "maildir":
+        folder = [expand_format(action.argument, values, delimiter)] if action.argument else []
+        return ["maildir", *(["-j"] if action.junk else []), *folder]
+    if action.method == "lmtp":
+        destination = expand_format(action.argument, values, delimiter)
+        return ["lmtp", "-d", destination, "-r" if action.rcpt_to else "-u"]
+    return []
+
+
+def check_reachable(line: str) -> None:
+    """Can users run what our own program in a command line needs? OSError: for the shell it would be an error
+    for good.
+    """
+    if _WRAPPED not in line:
+        return
+    for place in (Path(sys.executable), Path(sys.executable).resolve(), PACKAGES):
+        for path in (place, *place.parents):
+            if not path.stat().st_mode & stat.S_IXOTH:
+                raise PermissionError(errno.EACCES, f"no way for users to {path}")
 
 
 def environment(request: OpenCommand, directory: str) -> dict[str, str]:

@@ -23,6 +23,7 @@ _ESCAPED = bytes.maketrans(
     b"!#$%&'*?`{|}~" + b'"\\;<>() ' + bytes(range(0x20)) + b"\x7f",
     b":" * (13 + 8 + 0x20 + 1),
 )
+_NAMED_FILE = re.compile(r"/\S*/mail\.mboxfile -f %\{mbox\.from\} (?P<path>/.*)", re.DOTALL)
 _OFFSETS = re.compile(r"(-?[0-9]{1,9})?(?:(:)(-?[0-9]{1,9})?)?")
 
 
@@ -74,6 +75,15 @@ def expand_format(text: str, values: FormatValues, delimiter: str = "+", limit: 
     if b"\0" in result:
         raise FormatError("holds a NUL")
     return result.decode("utf-8", "surrogateescape")
+
+
+def named_file(command: str) -> str:
+    """The file that an alias or a .forward names, "" when it is a command.
+
+    OpenSMTPD writes such a file into the envelope as a command line, with its own program's place.
+    """
+    match = _NAMED_FILE.fullmatch(command)
+    return match["path"] if match else ""
 
 
 def _expand(token: bytes, values: FormatValues, delimiter: bytes) -> bytes:

@@ -64,6 +64,10 @@ HEADER_MAX = 1048576
 """Bytes of a message that are searched for a Delivered-To line."""
 
 
+_COMMANDS = ("mda", "maildir", "lmtp")
+"""What can be a command; the last two are one inside of a wrapper only."""
+
+
 class _Run:
     """A command on its way from its envelope to its end."""
 
@@ -362,7 +366,8 @@ class Mda:
         user.commands += 1
         self._commands += 1
         action = self._action(envelope)
-        if action is None or not (envelope.mda_exec or action.method == "mda"):
+        if action is None or not (envelope.mda_exec or action.method in _COMMANDS):
+            # mbox with a wrapper: OpenSMTPD 7.8 has no command for that either, and fails for the time being
             method = action.method if action is not None else "delivery"
             error = f"{method} {'with a wrapper ' if action and action.wrapper else ''}is not available"
             self._loop.call_soon(self._command_done, user, envelope, TEMPFAIL, error, f"Error ({error})")

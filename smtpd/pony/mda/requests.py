@@ -1,20 +1,16 @@
 """What a delivery agent is asked for one envelope: which kind of agent, and the request.
 
-Must not send anything. What no agent delivers is a command's (command.py).
+Must not send anything. What no agent delivers is a command's (command.py); so is what a wrapper is around.
 """
-
-import re
 
 from smtpd.config.model import LocalAction
 from smtpd.mail.envelope import Envelope
 from smtpd.messages.delivery import DeliverLmtp, DeliverMaildir, DeliverMbox
 from smtpd.protocol.delivery_headers import delivery_headers
-from smtpd.protocol.mda_variables import FormatValues, expand_format
+from smtpd.protocol.mda_variables import FormatValues, expand_format, named_file
 
 from .agents import LMTP, MAILDIR, MBOX, Request
 from .user import UserInfo
-
-_NAMED_FILE = re.compile(r"/\S*/mail\.mboxfile -f %\{mbox\.from\} (?P<path>/.*)", re.DOTALL)
 
 
 def method_of(action: LocalAction | None, envelope: Envelope) -> str:
@@ -24,15 +20,6 @@ def method_of(action: LocalAction | None, envelope: Envelope) -> str:
     if envelope.mda_exec:
         return MAILDIR if named_file(envelope.mda_exec) and not action.wrapper else ""
     return action.method if action.method in (MAILDIR, MBOX, LMTP) and not action.wrapper else ""
-
-
-def named_file(command: str) -> str:
-    """The file that an alias or a .forward names, "" when it is a command.
-
-    OpenSMTPD writes such a file into the envelope as a command line, with its own program's place.
-    """
-    match = _NAMED_FILE.fullmatch(command)
-    return match["path"] if match else ""
 
 
 def request_for(

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,16 @@ import pytest
 from smtpd.config.model import Config, LocalAction, RelayAction
 from smtpd.mail.address import EMPTY, MailAddress
 from smtpd.messages.parent_pony import OpenCommand
-from smtpd.parent.delivery_command import CommandError, Runner, RunningCommand, command_line, environment
+from smtpd.parent import delivery_command as module
+from smtpd.parent.delivery_command import (
+    PACKAGES,
+    CommandError,
+    Runner,
+    RunningCommand,
+    check_reachable,
+    command_line,
+    environment,
+)
 
 REQUEST = OpenCommand(
     "local",
@@ -32,6 +42,15 @@ CONFIG = Config(
         ),
         "maildir": LocalAction(name="maildir", method="maildir"),
         "wrapped": LocalAction(name="wrapped", method="mda", argument="deliver '%{sender}'", wrapper="nice"),
+        "wrapped maildir": LocalAction(name="", method="maildir", wrapper="nice"),
+        "wrapped place": LocalAction(
+            name="", method="maildir", argument="~/it's %{rcpt.user}", junk=True, wrapper="nice"
+        ),
+        "wrapped lmtp": LocalAction(name="", method="lmtp", argument="/run/lmtp", wrapper="nice"),
+        "wrapped lmtp rcpt-to": LocalAction(
+            name="", method="lmtp", argument="h:24", rcpt_to=True, wrapper="nice"
+        ),
+        "wrapped mbox": LocalAction(name="", method="mbox", wrapper="nice"),
         "lost": LocalAction(name="lost", method="mda", argument="x", wrapper="nowhere"),
         "broken": LocalAction(name="broken", method="mda", argument="x %{nothing}"),
         "out": RelayAction(name="out"),
@@ -51,7 +70,44 @@ def test_command_lines() -> None:
     assert command_line(CONFIG, forward._replace(dispatcher="wrapped")) == "nice -n 5 procmail -a User+tag"
 
 
-@pytest.mark.parametrize("dispatcher", ["maildir", "broken", "out"])
+@pytest.mark.parametrize(
+    ("dispatcher", "mda_exec", "words"),
+    [
+        ("wrapped maildir", "", "maildir"),
+        ("wrapped place", "", "maildir -j '/home/user/it'\"'\"'s User+tag'"),
+        ("wrapped lmtp", "", "lmtp -d /run/lmtp -u"),
+        ("wrapped lmtp rcpt-to", "", "lmtp -d h:24 -r"),
+        (
+            "wrapped mbox",
+            "/usr/libexec/mail.mboxfile -f %{mbox.from} /home/user/a file",
+            "mboxfile -f some@sender.example '/home/user/a file'",
+        ),
+    ],
+)
+def test_a_wrapper_around_what_is_no_command(dispatcher: str, mda_exec: str, words: str) -> None:
+    """Our own program is, as simple as any: a wrapper may run it without a shell."""
+    line = command_line(CONFIG, REQUEST._replace(dispatcher=dispatcher, mda_exec=mda_exec))
+    own = f"nice -n 5 /usr/bin/env PYTHONPATH={PACKAGES} {sys.executable} -P -m smtpd.delivery.wrapped"
+    assert line == f"{own} {words}"
+
+
+def test_users_must_get_at_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = command_line(CONFIG, REQUEST._replace(dispatcher="wrapped maildir"))
+    check_reachable("nice cat")
+    closed, program = tmp_path / "closed", tmp_path / "closed/python"
+    closed.mkdir()
+    program.touch(0o755)
+    monkeypatch.setattr(module, "PACKAGES", Path("/usr"))
+    monkeypatch.setattr(sys, "executable", "/usr/bin/env")
+    check_reachable(line)
+    closed.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(PermissionError, match="no way for users"):
+        check_reachable(line)
+    check_reachable("nice cat")
+
+
+@pytest.mark.parametrize("dispatcher", ["maildir", "broken", "out", "wrapped mbox"])
 def test_no_command(dispatcher: str) -> None:
     with pytest.raises(CommandError):
         command_line(CONFIG, REQUEST._replace(dispatcher=dispatcher))
