@@ -31,13 +31,18 @@ from bench_machine import BenchError, adopt_orphans, end_all, take_away, wait_fo
 from family import below
 
 from imsg import Channel, Recorder
+from smtpctl.client import Client
 from smtpd.messages.catalogue import CATALOGUE
+from smtpd.messages.client_observation import ClientSetProfile
 from smtpd.messages.pony_queue import CreateMessage
 
 ROOT = Path(__file__).resolve().parent.parent
 
 WARM = 30
 """Mails before each round that are not measured: what is measured is what goes on, not its beginning."""
+
+SETTLE_SECONDS = 0.05
+"""After the last mail has arrived: for what is still written about it, which belongs to its round."""
 
 
 class WithoutRecorder(Ours):
@@ -73,6 +78,7 @@ class Bed:
         self.load.send(self.sessions, messages, 120)
         wait_for("the last mail", lambda: self.sink.messages() >= self.sent, 120, 0.005)
         seconds = time.monotonic() - began
+        time.sleep(SETTLE_SECONDS)
         spent = processor_seconds(self.daemon.program.pid) - before
         return Round(messages / seconds, spent / messages)
 
@@ -125,12 +131,13 @@ def watching(bed: Bed, number: int, *, slow: bool) -> Iterator[list[subprocess.P
 
 @contextlib.contextmanager
 def profiling(bed: Bed, subsystem: str) -> Iterator[None]:
-    """`profile SUBSYSTEM`."""
-    bed.daemon.ctl("profile", subsystem)
-    try:
-        yield
-    finally:
-        bed.daemon.ctl("unprofile", subsystem)
+    """`profile SUBSYSTEM`, without the program: rounds may be short then, and many."""
+    with Client(bed.daemon.state / "smtpd.sock") as client:
+        client.ask(ClientSetProfile(subsystem, True))
+        try:
+            yield
+        finally:
+            client.ask(ClientSetProfile(subsystem, False))
 
 
 @contextlib.contextmanager

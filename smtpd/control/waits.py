@@ -1,7 +1,7 @@
 """How long messages wait in the sockets between processes, while `profile imsg` is on.
 
 control reads it from the recorders of all processes, which are always on: no process does anything for it.
-It looks five times a second; what was overwritten between two looks is counted as missed, so the times are a
+It looks some times a second; what was overwritten between two looks is counted as missed, so the times are a
 sample under load.
 """
 
@@ -20,7 +20,7 @@ from .watchers import Memory, Watchers
 if TYPE_CHECKING:
     from smtpd.mproc.process import Process
 
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 0.4
 MOST_OF_A_LINK = 1024
 """Messages of one direction of a link measured at one look."""
 

@@ -5,7 +5,7 @@
 
 from typing import NamedTuple
 
-from imsg.message import I64, U8, U16, U32, U64, Id32, Id64, message
+from imsg.message import I64, U16, U32, U64, Id32, Id64, message
 
 from .links import CONTROL, SCHEDULER
 
@@ -69,22 +69,6 @@ class ResumeDelivery(NamedTuple):
     """Start deliveries of that type again."""
 
     type: str
-
-
-@message(0x08A7, SCHEDULER, CONTROL)
-class SchedulerStatus(NamedTuple):
-    """Reply to GetSchedulerStatus. `paused`: bit 0 mda, bit 1 mta."""
-
-    reqid: U32
-    paused: U8
-    pending: U32
-    inflight: U32
-    held: U32
-
-
-@message(0x08A8, CONTROL, SCHEDULER, reply=SchedulerStatus)
-class GetSchedulerStatus(NamedTuple):
-    """What is paused and how much waits."""
 
 
 class Waits(NamedTuple):

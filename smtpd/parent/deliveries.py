@@ -65,7 +65,7 @@ class Deliveries:
     def __init__(self, process: "Process") -> None:
         self._process = process
         self._loop = process.loop
-        self._starter = Starter(process.loop, process.log, process.handler)
+        self._starter = Starter(process.loop, process.log, process.handler, process.recorder)
         self._commands: dict[int, RunningCommand] = {}
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._last = 0

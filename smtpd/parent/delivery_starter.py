@@ -2,13 +2,12 @@
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from imsg import Channel
+from imsg import Channel, Recorder
 from imsg.message import Kind
 from smtpd.messages.catalogue import CATALOGUE
 from smtpd.messages.delivery import StartAgent, StopAgent
@@ -32,8 +31,10 @@ class Starter:
         loop: asyncio.AbstractEventLoop,
         log: Log,
         on_message: Callable[[Kind], Callable[..., Any] | None],
+        recorder: Recorder | None = None,
     ) -> None:
         self.loop = loop
+        self._recorder = recorder
         self._log = log
         self._on_message = on_message
         self.pid = 0
@@ -100,7 +101,7 @@ class Starter:
         self.pid = process.pid
         pidfd = os.pidfd_open(process.pid)
         self.loop.add_reader(pidfd, self._ended, pidfd, process)
-        return Peer(self, DELIVERY, 0, _channel(ours))
+        return Peer(self, DELIVERY, 0, Channel(ours, CATALOGUE, name=DELIVERY, recorder=self._recorder))
 
     def _ended(self, pidfd: int, process: subprocess.Popen[bytes]) -> None:
         self.loop.remove_reader(pidfd)
@@ -130,7 +131,3 @@ class Starter:
         if peer is self._peer:
             self._peer = None
             self._agents.clear()
-
-
-def _channel(end: socket.socket) -> Channel:
-    return Channel(end, CATALOGUE, name=DELIVERY)

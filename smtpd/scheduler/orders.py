@@ -9,17 +9,15 @@ from smtpd.messages.control_scheduler import (
     EnvelopesAffected,
     EnvelopesListed,
     FindEnvelope,
-    GetSchedulerStatus,
     ListEnvelopes,
     PauseDelivery,
     ResumeDelivery,
-    SchedulerStatus,
     Waits,
 )
 from smtpd.mproc.dispatch import handles
 from smtpd.mproc.peer import Peer
 
-from .ramqueue import CHANGES, MDA, MTA, TYPE_NUMBERS, TYPES, RamQueue, evpids_of
+from .ramqueue import CHANGES, TYPE_NUMBERS, TYPES, RamQueue, evpids_of
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -88,12 +86,3 @@ class Orders:
             return
         self._ramqueue.paused[TYPE_NUMBERS[type_name]] = paused
         self._turns.wake()
-
-    @handles(GetSchedulerStatus)
-    def get_scheduler_status(self, peer: Peer, reqid: int, message: GetSchedulerStatus) -> SchedulerStatus:
-        """What is paused and how much waits."""
-        ramqueue = self._ramqueue
-        inflight = ramqueue.inflight + ramqueue.leaving
-        pending = len(ramqueue) - inflight - ramqueue.held
-        paused = int(ramqueue.paused[MDA]) | int(ramqueue.paused[MTA]) << 1
-        return SchedulerStatus(reqid, paused, pending, inflight, ramqueue.held)

@@ -75,6 +75,7 @@ class Bench:
             places=SimpleNamespace(separated=separated, homes=homes),
             peer=lambda name: {"pony": self.pony}[name],
             handler=self.handler,
+            recorder=None,
         )
         self.process = process
         self.deliveries = Deliveries(process)

@@ -15,6 +15,7 @@ from smtpd.messages.catalogue import CATALOGUE
 from smtpd.messages.queue_scheduler import EnvelopeTimes
 from smtpd.mproc.log import Log
 from smtpd.scheduler.process import Process
+from smtpd.scheduler.ramqueue import MDA, MTA
 
 
 class Bench:
@@ -44,6 +45,13 @@ class Bench:
     ) -> EnvelopeTimes:
         """That envelope, made `age` seconds before the start."""
         return EnvelopeTimes(self.evpid(number), kind, self.START - age, ttl, 0, 0, retry)
+
+    def standing(self) -> tuple[list[bool], int, int, int]:
+        """Which types are paused (mda, mta); how many envelopes are pending, in flight, held."""
+        queue = self.process.ramqueue
+        inflight = queue.inflight + queue.leaving
+        pending = len(queue) - inflight - queue.held
+        return [queue.paused[MDA], queue.paused[MTA]], pending, inflight, queue.held
 
     def connect(self, name: str) -> None:
         """A new link to a peer."""

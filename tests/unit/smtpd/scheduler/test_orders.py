@@ -11,11 +11,9 @@ from smtpd.messages.control_scheduler import (
     EnvelopesListed,
     EnvelopeState,
     FindEnvelope,
-    GetSchedulerStatus,
     ListEnvelopes,
     PauseDelivery,
     ResumeDelivery,
-    SchedulerStatus,
     Waits,
 )
 from smtpd.messages.queue_scheduler import (
@@ -36,11 +34,10 @@ def test_pause_and_resume(bench: Any) -> None:
     bench.hear("control")
     bench.tell("queue", EnvelopesReady([bench.times(1), bench.times(2, "mda")]))
     assert bench.hear("queue") == [DeliverEnvelopes("mda", [bench.evpid(2)])]
-    status = bench.ask(GetSchedulerStatus())
-    assert status == SchedulerStatus(status.reqid, 2, 1, 1, 0)
+    assert bench.standing() == ([False, True], 1, 1, 0)
     bench.tell("control", PauseDelivery("mda"), ResumeDelivery("mta"))
     assert bench.hear("queue") == [DeliverEnvelopes("mta", [bench.evpid(1)])]
-    assert bench.ask(GetSchedulerStatus()).paused == 1
+    assert bench.standing()[0] == [True, False]
 
 
 def test_changes_by_the_administrator(bench: Any) -> None:

@@ -4,9 +4,6 @@ from typing import Any
 
 import pytest
 
-from smtpd.messages.control_scheduler import (
-    GetSchedulerStatus,
-)
 from smtpd.messages.queue_scheduler import (
     DeliverEnvelopes,
     EnvelopeDone,
@@ -65,7 +62,7 @@ def test_hold_queues(bench: Any) -> None:
     )
     assert bench.hear("queue") == []
     assert bench.process.stat.get("scheduler.ramqueue.hold") == 2
-    assert bench.ask(GetSchedulerStatus())[1:] == (0, 0, 0, 2)
+    assert bench.standing()[1:] == (0, 0, 2)
     bench.tell("queue", HoldReleased("mta", 7, 1))
     assert bench.hear("queue") == [DeliverEnvelopes("mta", [bench.evpid(1)])]
     bench.tell("queue", HoldReleased("mta", 7, 0), HoldReleased("mda", 7, 0))
@@ -77,7 +74,7 @@ def test_what_is_held_for_a_failed_relay_waits_for_its_back_off(bench: Any) -> N
     bench.hear("queue")
     bench.tell("queue", EnvelopeHeld(bench.evpid(1), 7), HoldReleased("mta", 7, 0, True))
     assert bench.hear("queue") == []
-    assert bench.ask(GetSchedulerStatus())[1:] == (0, 1, 0, 0)
+    assert bench.standing()[1:] == (1, 0, 0)
     bench.tell("queue", EnvelopesHastened([bench.evpid(9), bench.evpid(1)]))
     assert bench.hear("queue") == [DeliverEnvelopes("mta", [bench.evpid(1)])]
 
