@@ -135,7 +135,8 @@ class Table:
             except NoMatch:
                 return []
         options = node.command.options if node.command is not None else ()
-        return [*node.children, *(f"--{option.name}{'=' * bool(option.argument)}" for option in options)]
+        words = [token for token, child in node.children.items() if not child.hidden]
+        return [*words, *(f"--{option.name}{'=' * bool(option.argument)}" for option in options)]
 
     def _split_options(self, words: Sequence[str]) -> tuple[list[str], list[str]]:
         """Words, and those that begin with "--" before a lone "--".

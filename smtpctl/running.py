@@ -7,6 +7,7 @@ from .commands.table import TABLE
 from .failure import Failed
 from .invocation import Invocation
 from .matching import Match, NoMatch
+from .options import UsageError, take_options
 from .output import Output
 from .places import find_places
 
@@ -14,15 +15,11 @@ _USAGE = "usage: smtpctl [--state DIR] [--json] command [argument ...]"
 _INTERRUPTED = 130
 
 
-class _Usage(Exception):
-    """The options before the command are wrong."""
-
-
 def run(words: list[str]) -> int:
     """The exit status. 0: done; 1: the daemon did not do it; else one of sysexits.h."""
     try:
-        words, state, as_json = _take_options(words)
-    except _Usage as error:
+        words, state, as_json = take_options(words)
+    except UsageError as error:
         print(f"smtpctl: {error}\n{_USAGE}", file=sys.stderr)
         return os.EX_USAGE
     output = Output(as_json=as_json)
@@ -70,25 +67,3 @@ def _explain(no_match: NoMatch, output: Output) -> int:
     for possibility in no_match.possibilities:
         output.complain(possibility)
     return os.EX_USAGE
-
-
-def _take_options(words: list[str]) -> tuple[list[str], str | None, bool]:
-    """The words without --state DIR and --json, wherever these stand before a lone "--"; their values."""
-    left: list[str] = []
-    state: str | None = None
-    as_json = False
-    waiting = iter(words)
-    for word in waiting:
-        if word == "--":
-            left += [word, *waiting]
-        elif word == "--json":
-            as_json = True
-        elif word == "--state":
-            state = next(waiting, None)
-            if state is None:
-                raise _Usage("--state needs a folder")
-        elif word.startswith("--state="):
-            state = word.removeprefix("--state=")
-        else:
-            left.append(word)
-    return left, state, as_json

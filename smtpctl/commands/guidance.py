@@ -8,14 +8,20 @@ from collections.abc import Mapping, Sequence
 
 from ..invocation import Invocation
 from ..matching import Parameter, describe_option
+from ..options import UsageError, take_options
 from .table import TABLE
 
 _BASH = """\
 _smtpctl()
 {
+    local line=${COMP_LINE:0:COMP_POINT}
+    local -a words # not COMP_WORDS, which are cut at "="
+    read -ra words <<<"$line"
+    [[ $line == *[[:space:]] ]] || unset 'words[-1]'
     local IFS=$'\\n'
-    COMPREPLY=($(compgen -W "$(smtpctl complete -- "${COMP_WORDS[@]:1:COMP_CWORD-1}" 2>/dev/null)" \\
+    COMPREPLY=($(compgen -W "$(smtpctl complete -- "${words[@]:1}" 2>/dev/null)" \\
         -- "${COMP_WORDS[COMP_CWORD]}"))
+    if [[ ${COMPREPLY[0]-} == *= ]]; then compopt -o nospace; fi
 }
 complete -F _smtpctl smtpctl
 """
@@ -26,9 +32,11 @@ _smtpctl()
 {
     local -a candidates
     candidates=(${(f)"$(smtpctl complete -- "${(@)words[2,CURRENT-1]}" 2>/dev/null)"})
-    compadd -a candidates
+    compadd -- ${candidates:#*=}
+    compadd -S '' -- ${(M)candidates:#*=}
 }
-compdef _smtpctl smtpctl
+# as a file of a folder in fpath it is called for the first completion, from a start-up file it is not
+if [[ ${funcstack[1]} == _smtpctl ]]; then _smtpctl "$@"; else compdef _smtpctl smtpctl; fi
 """
 
 
@@ -61,7 +69,11 @@ def explain_commands(
 
 def complete(invocation: Invocation, parameters: Sequence[Parameter], _options: Mapping[str, str]) -> int:
     """complete -- WORD ...: the words that may follow, for the shell's completion."""
-    for token in TABLE.following(_words(parameters)):
+    try:
+        words, _state, _as_json = take_options(_words(parameters))
+    except UsageError:  # the folder of --state is what is to be completed
+        return 0
+    for token in TABLE.following(words):
         if not token.startswith("<"):
             invocation.output.text(token)
     return 0

@@ -54,7 +54,10 @@ def test_help_for_what_does_not_exist(smtpctl: Any) -> None:
 def test_the_words_that_may_follow(smtpctl: Any) -> None:
     assert smtpctl("complete", "--", "log").out.split() == ["brief", "verbose"]
     assert "--sender=" in smtpctl("complete", "--", "show", "queue").out.split()
-    assert "show" in smtpctl("complete", "--").out.split()
+    first = smtpctl("complete", "--").out.split()
+    assert "show" in first and "complete" not in first
+    assert "route" in smtpctl("complete", "--", "--state", "/tmp", "resume", "--json").out.split()
+    assert smtpctl("complete", "--", "--state").out == ""
     assert smtpctl("complete", "--", "zzz").out == ""
     assert "complete" not in smtpctl("complete", "--", "show").out
 
@@ -75,7 +78,8 @@ def test_bash_completes(smtpctl: Any, tmp_path: Any) -> None:
     answers.write_text('#!/bin/sh\n[ "$*" = "complete -- log" ] && printf "brief\\nverbose\\n"\n')
     answers.chmod(0o755)
     script = smtpctl("completion", "bash").out
-    words = 'COMP_WORDS=(smtpctl log v); COMP_CWORD=2; _smtpctl; echo "${COMPREPLY[@]}"'
+    words = 'COMP_WORDS=(smtpctl log v); COMP_CWORD=2; COMP_LINE="${COMP_WORDS[*]}"; COMP_POINT=${#COMP_LINE}'
+    words += '; _smtpctl; echo "${COMPREPLY[@]}"'
     done = subprocess.run(
         ["bash", "-c", f"PATH={tmp_path}:$PATH\n{script}\n{words}"],
         capture_output=True,
