@@ -6,6 +6,7 @@ import subprocess
 from typing import Any
 
 import pytest
+import tree
 
 from smtpctl.commands.table import COMMANDS
 from smtpctl.output import Output
@@ -60,6 +61,13 @@ def test_the_words_that_may_follow(smtpctl: Any) -> None:
     assert smtpctl("complete", "--", "--state").out == ""
     assert smtpctl("complete", "--", "zzz").out == ""
     assert "complete" not in smtpctl("complete", "--", "show").out
+
+
+@pytest.mark.parametrize(("shell", "file"), [("bash", "bash/smtpctl"), ("zsh", "zsh/_smtpctl")])
+def test_what_is_installed_for_a_shell_is_what_is_printed(smtpctl: Any, shell: str, file: str) -> None:
+    text = smtpctl("completion", shell).out
+    said = f"smtpctl completion {shell} >completions/{file} makes it"
+    assert (tree.ROOT / "completions" / file).read_text() == text, said
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
