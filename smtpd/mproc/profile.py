@@ -32,7 +32,7 @@ from .peer import Peer
 if TYPE_CHECKING:
     from .process import Process
 
-SAMPLE_SECONDS = 0.2
+SAMPLE_SECONDS = 0.5
 """Between two looks at what waits, and two foldings: what is measured meanwhile is kept value by value, some
 thousand. One timer for all, for a process that is woken pays more than for what it then does.
 """

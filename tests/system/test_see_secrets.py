@@ -22,6 +22,7 @@ from smtpctl.see.watching import recorders
 CONF = """\
 srs key "secret-srs-key"
 table creds { "user" = "secret-password" }
+table hashes file:${hashes}
 table logins { "there" = "joe:secret-relaying" }
 ca "test" cert "${ca}"
 pki mail.test cert "${cert}"
@@ -75,7 +76,10 @@ def test_no_output_shows_a_secret(
     authority = Authority(tmp_path / "authority")
     pair = authority.sign("mail.test")
     relayed = tls_sink(authority.sign("127.0.0.1").server(), users={"joe": "secret-relaying"})
-    one = daemon(CONF, key=pair.key, cert=pair.cert, ca=authority.cert, sink=relayed.port)
+    hashes = tmp_path / "hashes"
+    hashes.write_text("joe secret-of-a-file\n")
+    hashes.chmod(0o640)
+    one = daemon(CONF, hashes=hashes, key=pair.key, cert=pair.cert, ca=authority.cert, sink=relayed.port)
     unwanted = secrets(pair.key)
     one.ctl("log", "verbose")
     one.ctl("trace", "all")
@@ -87,28 +91,41 @@ def test_no_output_shows_a_secret(
         Looking(one, "capture", "-w", str(path), "--handlers"),
     ]
     with one.smtp() as client:
-        client.ehlo()
-        if client.has_extn("starttls"):
-            client.starttls()
-            client.ehlo()
-            client.login("user", "secret-password")
+        # some log in where that is not offered
+        code, _ = client.docmd("AUTH", "PLAIN " + base64.b64encode(b"\0user\0secret-password").decode())
+        assert code == 503
         client.sendmail("ann@client.test", ["you@localhost", "far@relay.test"], CONTENT)
     (mail,) = one.mails("you")
     assert b"secret-body" in mail and b"secret-body" in relayed.wait(1)[0].content
     assert relayed.logins == [("joe", "secret-relaying")]
     one.wait_empty()
     one.ctl("show", "status")
+    one.ctl("update", "table", "hashes")
+    hashed = one.ctl("encrypt", "secret-to-hash").strip()
+    assert hashed.startswith("$") and len(hashed) > 30
+    assert_without("encrypt", hashed.encode(), unwanted, known=False)
     msgid = re.findall(r"message msgid=([0-9a-f]{8})", one.log())[0]
 
     for process, memory in memories(one):
         assert_without(f"the recorder of {process}", memory, unwanted, known=process in ("pony", "queue"))
-    for text in ("recorder --last=0", "profile", "--json show profile"):
+    for text in (
+        "recorder --last=0",
+        "--json show recorder --last=0",
+        "profile",
+        "--json show profile",
+        "config",
+        "queue",
+        "stats",
+        "--json show stats",
+        "relays",
+    ):
         words = text.split() if text.startswith("--") else ["show", *text.split()]
         assert_without(text, one.ctl(*words).encode(), unwanted, known=False)
-    for form in ("", "--mermaid", "--svg", "--perfetto", "--folded"):
-        shown = one.ctl("show", "flow", msgid, *form.split())
+    for form in ("", "--mermaid", "--svg", "--perfetto", "--folded", "--json"):
+        before, after = (["--json"], []) if form == "--json" else ([], form.split())
+        shown = one.ctl(*before, "show", "flow", msgid, *after)
         assert "DeliverMaildir" in shown
-        assert_without(f"show flow {form}", shown.encode(), unwanted, known=form in ("", "--svg"))
+        assert_without(f"show flow {form}", shown.encode(), unwanted, known=form in ("", "--svg", "--json"))
     assert_without("the page", unpacked(one.ctl("show", "flow", "all", "--html")), unwanted)
     for each in looking:
         out, err = each.interrupt()
@@ -121,4 +138,8 @@ def test_no_output_shows_a_secret(
     assert one.process is not None and one.process.wait(20) == 1
     (crash,) = (one.state / "crash").iterdir()
     assert_without("the crash file", gzip.decompress(crash.read_bytes()), unwanted)
+    for before in ([], ["--json"]):
+        shown = one.ctl(*before, "show", "crash", str(crash), "--last=0")
+        assert_without("show crash", shown.encode(), unwanted, known=False)
+        assert "CommitMessage" in shown
     assert_without("the log", one.log().encode(), unwanted)
