@@ -1,6 +1,6 @@
 """Figures of the scheduler's queue with simulated envelopes: memory an envelope, and operations a second.
 
-Run by tools/bench, or alone: `python tools/bench_scheduler.py [COUNT]` from the top folder of the repository.
+Run by tools/bench, or alone, from the top folder of the repository: `python tools/bench_scheduler.py [COUNT ...]`.
 """
 
 import gc
@@ -18,6 +18,12 @@ from smtpd.scheduler.ramqueue import EVERY_EVPID, MDA, MTA, RamQueue
 
 OPENSMTPD_BYTES = 166
 """What OpenSMTPD's scheduler takes for an envelope, for comparison."""
+
+
+MOST_BYTES = 250
+"""What ours may take."""
+
+SIZES = [10_000, 100_000, 1_000_000]
 
 
 class SchedulerFigures(NamedTuple):
@@ -82,14 +88,22 @@ def bench(count: int = 1_000_000, seed: int = 1) -> SchedulerFigures:
 
 
 def main(argv: list[str]) -> int:
-    """Print the figures."""
-    figures = bench(int(argv[1]) if len(argv) > 1 else 1_000_000)
-    print(f"scheduler, {figures.envelopes:,} envelopes")
-    print(f"  memory    {figures.bytes_an_envelope:8.0f} bytes an envelope (OpenSMTPD: {OPENSMTPD_BYTES})")
-    print(f"  insert    {figures.inserts:8,.0f} a second")
-    print(f"  list      {figures.lists:8,.0f} a second")
-    print(f"  pop       {figures.pops:8,.0f} a second")
-    print(f"  finish    {figures.finishes:8,.0f} a second")
+    """Print the figures for each size."""
+    sizes = [int(word) for word in argv[1:]] or SIZES
+    print("scheduler: microseconds for an envelope, with so many in the queue; insert and pop grow by log n")
+    print(f"  {'envelopes':>10} {'insert':>8} {'list':>8} {'pop':>8} {'finish':>8}")
+    figures = None
+    for size in sizes:
+        figures = bench(size)
+        rates = (figures.inserts, figures.lists, figures.pops, figures.finishes)
+        print(f"  {size:10,} " + " ".join(f"{1e6 / rate:8.2f}" for rate in rates), flush=True)
+    if figures is not None:
+        print(
+            f"  {figures.bytes_an_envelope:.0f} bytes an envelope at {figures.envelopes:,} "
+            f"(OpenSMTPD: {OPENSMTPD_BYTES}; to stay under {MOST_BYTES})"
+        )
+        if figures.envelopes >= SIZES[-1] and figures.bytes_an_envelope > MOST_BYTES:
+            return 1
     return 0
 
 
