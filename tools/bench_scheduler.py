@@ -1,6 +1,7 @@
 """Figures of the scheduler's queue with simulated envelopes: memory an envelope, and operations a second.
 
-Run by tools/bench, or alone, from the top folder of the repository: `python tools/bench_scheduler.py [COUNT ...]`.
+Run by tools/bench, or alone: `python tools/bench_scheduler.py [COUNT ...]` from the top folder of the
+repository.
 """
 
 import gc
