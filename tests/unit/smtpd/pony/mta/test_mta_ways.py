@@ -410,3 +410,63 @@ def test_a_host_without_a_name(bench: Any, make_host: Callable[..., Any], reply:
     bench.relay()
     bench.wait()
     assert 'relay="127.0.0.1"' in bench.lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("verb", "reply", "kind", "code"),
+    [
+        # what is said of a sender, a recipient or a mail is its status (RFC 3463)
+        ("MAIL", "550 5.1.8 No such domain", DeliveryPermfail, 18),
+        ("MAIL", "553 5.1.7 Syntax", DeliveryPermfail, 17),
+        ("MAIL", "552 5.3.4 Too big", DeliveryPermfail, 34),
+        ("MAIL", "451 4.4.5 Busy", DeliveryTempfail, 45),
+        ("MAIL", "452 4.3.1 Full", DeliveryTempfail, 31),
+        ("RCPT", "550 5.1.1 Unknown", DeliveryPermfail, 11),
+        ("RCPT", "551 5.1.6 Moved", DeliveryPermfail, 16),
+        ("RCPT", "552 5.2.2 Quota", DeliveryPermfail, 22),
+        ("RCPT", "550 5.7.1 No", DeliveryPermfail, 71),
+        ("RCPT", "452 4.2.2 Quota", DeliveryTempfail, 22),
+        ("RCPT", "450 4.7.1 Greylisted", DeliveryTempfail, 71),
+        ("DATA", "554 5.5.1 No", DeliveryPermfail, 51),
+        ("DATA", "451 4.3.0 Later", DeliveryTempfail, 30),
+        (".", "554 5.6.0 Content", DeliveryPermfail, 60),
+        (".", "552 5.2.3 Too long", DeliveryPermfail, 23),
+        (".", "451 4.7.1 Look again", DeliveryTempfail, 71),
+        # details that an envelope has no room for (RFC 7372) are the subject's other status
+        ("RCPT", "550 5.7.26 Unauthenticated", DeliveryPermfail, 70),
+        ("RCPT", "556 5.1.10 Null MX", DeliveryPermfail, 10),
+        # none, or one of another class than the reply's: nothing is known but the class (RFC 5248 2.1)
+        ("RCPT", "550 no status", DeliveryPermfail, 0),
+        ("RCPT", "450 no status", DeliveryTempfail, 0),
+        ("RCPT", "550 4.1.1 Which?", DeliveryPermfail, 0),
+        ("RCPT", "450 5.1.1 Which?", DeliveryTempfail, 0),
+        ("RCPT", "550 5.9.1 No such subject", DeliveryPermfail, 0),
+    ],
+)
+def test_the_host_s_status(
+    bench: Any, make_host: Callable[..., Any], verb: str, reply: str, kind: Any, code: int
+) -> None:
+    host = make_host()
+    host.replies[verb] = reply
+    bench.smart(host)
+    (evpid,) = bench.relay()
+    assert bench.wait() == [kind(evpid, reply, int(reply[0]), code)]
+    word = "PermFail" if kind is DeliveryPermfail else "TempFail"
+    assert f'result="{word}" stat="{reply}"' in next(line for line in bench.lines if "mta delivery" in line)
+
+
+@pytest.mark.parametrize(
+    ("verb", "reply"),
+    [("", "554 5.7.1 Go away"), ("", "421 4.3.2 Not now"), ("EHLO", "421 4.3.2 Not now")],
+)
+def test_what_a_host_says_of_us_is_no_status_of_a_mail(
+    bench: Any, make_host: Callable[..., Any], verb: str, reply: str
+) -> None:
+    host = make_host()
+    if verb:
+        host.replies[verb] = reply
+    else:
+        host.greeting = reply
+    bench.smart(host)
+    (evpid,) = bench.relay()
+    assert bench.wait() == [DeliveryTempfail(evpid, "Network error on destination MXs", 4, 0)]
