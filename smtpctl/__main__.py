@@ -3,9 +3,10 @@
 Each loads what it needs itself: sendmail is called for every mail that cron or a web page sends.
 """
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from .places import find_places
@@ -53,17 +54,27 @@ def makemap(argv: Sequence[str] | None = None) -> int:
     return program.main(_words(argv))
 
 
-def leave(status: int) -> NoReturn:
-    """The end of the process. Taking apart what was loaded would take as long as many a command."""
+def leave(program: Callable[[], int]) -> NoReturn:
+    """Run one and end the process. Taking apart what was loaded would take as long as many a command.
+
+    What cannot be written, because the disk is full, is said where that is possible.
+    """
+    try:
+        status = program()
+    except OSError as error:
+        status = os.EX_IOERR
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"{program.__name__}: {error}\n")
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:  # whoever read it has gone, or the disk is full
+    except OSError:  # whoever read it has gone
         status = status or os.EX_IOERR
     os._exit(status)
 
 
 def _words(argv: Sequence[str] | None) -> list[str]:
+    _open_streams()
     _let_bytes_through()
     return list(sys.argv[1:] if argv is None else argv)
 
@@ -72,6 +83,20 @@ def _run(words: list[str]) -> int:
     from .running import run
 
     return run(words)
+
+
+def _open_streams() -> None:
+    """Whoever closed one of the standard streams reads nothing, and is told nothing.
+
+    What is opened later must not get the number of one of them, either.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            file = os.open(os.devnull, os.O_RDWR)
+            if file != number:
+                os.dup2(file, number)
+                os.close(file)
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))
 
 
 def _let_bytes_through() -> None:
@@ -83,4 +108,4 @@ def _let_bytes_through() -> None:
 
 
 if __name__ == "__main__":
-    leave(main())
+    leave(main)

@@ -134,6 +134,9 @@ def count(source: str, kind: str) -> int:
 
 def _temporary(target: str) -> tuple[int, str]:
     try:
+        # a device, for one, would be replaced; a folder is refused below
+        if os.path.exists(target) and not (os.path.isfile(target) or os.path.isdir(target)):
+            raise MapError(f"{target} is no file")
         return tempfile.mkstemp(prefix=Path(target).name + ".", dir=Path(target).parent)
     except OSError as error:
         raise MapError(f"{target}: {error.strerror}") from None

@@ -1,5 +1,6 @@
 """One run of smtpctl: from the words of the command line to the exit status."""
 
+import contextlib
 import os
 import sys
 
@@ -33,6 +34,12 @@ def run(words: list[str]) -> int:
         output.flush()
     except BrokenPipeError:
         # Whoever read has gone, `head` for one. What is still buffered must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return os.EX_IOERR
+    except OSError as error:
+        # The disk is full, for one. Not by way of `output`, which would try to write the rest first.
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"smtpctl: {error}\n")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return os.EX_IOERR
     except KeyboardInterrupt:

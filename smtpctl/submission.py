@@ -3,6 +3,7 @@
 The dialogue is that of smtpd/protocol/smtp/client.py. Nothing here decides what is in the message.
 """
 
+import contextlib
 import os
 import socket
 import time
@@ -24,6 +25,7 @@ from smtpd.protocol.smtp.client_events import (
 )
 
 from .client import Client, ControlError, NotRunning, Refused
+from .output import printable
 from .places import Places
 
 ANSWER_SECONDS = 600.0
@@ -167,8 +169,9 @@ class Dialogue:
 
     def _show(self, arrow: str, data: bytes) -> None:
         if self._verbose:
-            for line in data.decode("utf-8", "surrogateescape").splitlines():
-                print(arrow, line)
+            with contextlib.suppress(OSError):  # a mail does not depend on who looks on
+                for line in data.decode("utf-8", "surrogateescape").splitlines():
+                    print(arrow, printable(line))
 
 
 def _pieces(content: Iterator[bytes]) -> Iterator[bytes]:

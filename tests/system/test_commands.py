@@ -146,3 +146,38 @@ def test_setup_without_an_interpreter_says_in_one_line_what_to_install(tmp_path)
     (line,) = done.stderr.splitlines()
     assert "Python 3.12" in line
     assert "apt install" in line
+
+
+@pytest.mark.parametrize(
+    "closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-", "1>/dev/full", ">/dev/full 2>&1"]
+)
+@pytest.mark.parametrize("command", ["--json help", "help", "encrypt", "spf walk", "shwo"])
+def test_streams_that_are_closed_or_full(command: str, closed: str, tmp_path: Path) -> None:
+    """Nothing falls over: what cannot be written is said, or there is nobody to say it to."""
+    errors = tmp_path / "errors"
+    line = f"({BIN}/smtpctl {command} {closed}) 2>{errors} >{tmp_path}/out </dev/null"
+    done = run("sh", "-c", line, SMTPD_SOCKET="/nonexistent/smtpd.sock", PYTHONUNBUFFERED="")
+    said = errors.read_text()
+    assert "Traceback" not in said and "Exception" not in said
+    full = os.EX_IOERR if "full" in closed else 0
+    if "help" in command:
+        assert done.returncode == full
+        assert ("No space left on device" in said) == (closed == "1>/dev/full")
+    elif command == "shwo":
+        assert done.returncode == (full if "2>" in closed and full else os.EX_USAGE)
+    else:
+        assert done.returncode == 0
+
+
+def test_sendmail_with_streams_that_are_closed_or_full() -> None:
+    for streams in ("0<&-", "0<&- 1>&- 2>&-", ">/dev/full", "2>/dev/full"):
+        line = f"{BIN}/sendmail -v -Z {streams}"
+        done = run("sh", "-c", line, SMTPD_SOCKET="/nonexistent/smtpd.sock")
+        assert done.returncode == (os.EX_IOERR if streams == "2>/dev/full" else os.EX_USAGE), streams
+        assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_goes_away_is_told_nothing() -> None:
+    line = f"{BIN}/smtpctl --json help | true; echo ${{PIPESTATUS[0]}}"
+    done = run("bash", "-c", line, PYTHONUNBUFFERED="1")
+    assert (done.stdout, done.stderr) in (("74\n", ""), ("0\n", ""))

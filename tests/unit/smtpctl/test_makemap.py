@@ -182,3 +182,12 @@ def test_opensmtpd_reads_it_and_makes_the_same(tmp_path: Path) -> None:
     assert dict(read((tmp_path / "theirs.db").read_bytes())) == dict(
         read((tmp_path / "ours.db").read_bytes())
     )
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    source, target = tmp_path / "a", tmp_path / "pipe"
+    source.write_text("a: b\n")
+    os.mkfifo(target)
+    with pytest.raises(MapError, match="is no file"):
+        make(str(source), str(target), ALIASES)
+    assert stat.S_ISFIFO(target.stat().st_mode)
