@@ -29,7 +29,8 @@ class Hindrance(NamedTuple):
     """What holds an envelope.
 
     `what`: "limit" (`name`: the key of `mta limit` or `mda limit`, `number`: its value), "delay" (`number`
-    seconds are left), "lookup" (`name`: "mx", "source" or "credentials" is being looked up), or "error"
+    seconds are left), "first" (`name`: a host that one connection tries before others are made), "lookup"
+    (`name`: "mx", "source" or "credentials" is being looked up), or "error"
     (`name`: "mx", "family", "net", "source" or "paused": what is wrong with a source's ways out).
     """
 

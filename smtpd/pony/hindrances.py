@@ -22,13 +22,13 @@ from .mda.mda import Mda
 from .mta.listing import Listing
 from .mta.mta import Mta
 from .mta.pauses import ALL
+from .mta.routing import Route
 
 if TYPE_CHECKING:
     from smtpd.mproc.process import Process
 
     from .mta.connect import Connector
     from .mta.relay import Relay
-    from .mta.routing import Route
 
 _NAMES = {field: key for key, field in KEYS_MTA.items()}
 
@@ -121,8 +121,9 @@ class Hindrances:
             for name, count in counts.items()
             if count >= getattr(limits, name)
         ]
+        first = [("first", str(place.dst), 0) for place in connector.stands_at if isinstance(place, Route)]
         left = max(0, int(connector.timer.when() - self._loop.time()))
-        return reached or [("delay", "", left)]
+        return reached or first or [("delay", "", left)]
 
     def _route_connections(self, connector: "Connector") -> int:
         hosts = {mx.host for mx in connector.relay.domain.mxs}

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 import time
 
 from daemon import RELAY, Daemon
@@ -97,9 +98,29 @@ def test_in_flight_and_held(daemon, sink) -> None:
     texts = {each["state"] + each["place"]: one.ctl("explain", each["evpid"]) for each in found}
     assert "It is being transferred to 127.0.0.1" in texts["inflightsession"]
     assert "It waits for a connection of [relay:127.0.0.1" in texts["inflightrelay"]
+    assert "The limit max-conn-per-domain 1 is reached." in texts["inflightrelay"]
     assert "[relay:127.0.0.1" in texts["held"] and "The limit task-hiwat 2 is reached." in texts["held"]
     gate.append("open")
     to.wait(6)
+    one.wait_empty()
+
+
+def test_a_host_that_is_tried_for_the_first_time(daemon, sink) -> None:
+    """By one connection, whatever the limits: what else there is for it waits."""
+    gate = threading.Event()
+    to = sink({"CONNECT": lambda line: "" if gate.wait(60) else ""})
+    one = daemon(RELAY, sink=to.port)
+    for _ in range(2):
+        one.send("a@source.test", "b@relay.test")
+    until = time.monotonic() + 20
+    while True:
+        texts = [one.ctl("explain", line.split("|")[0]) for line in one.envelopes()]
+        if all("A first connection to 127.0.0.1" in text for text in texts):
+            break
+        assert time.monotonic() < until, texts
+        time.sleep(0.05)
+    gate.set()
+    to.wait(2)
     one.wait_empty()
 
 

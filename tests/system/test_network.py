@@ -253,7 +253,9 @@ def test_a_lame_zone_is_a_temporary_failure(world: World) -> None:
     one = world.daemon
     one.send("x@source.test", "y@mail.lame")
     failed(one, "mail.lame", "TempFail", "Temporary failure in MX lookup")
-    wait_queued(one, "mail.lame", "Temporary failure in MX lookup")
+    evpid = wait_queued(one, "mail.lame", "Temporary failure in MX lookup").split("|")[0]
+    text = one.ctl("explain", evpid)
+    assert "It waits for its next try: in " in text and "Temporary failure in MX lookup" in text
     sink = world.net.sink("192.0.2.51")
     world.names.change("lame", "mail A 192.0.2.51")
     one.ctl("schedule", "all")

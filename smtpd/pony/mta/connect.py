@@ -52,6 +52,11 @@ class Connector:
     def __str__(self) -> str:
         return f"[connector:{self.source}->{self.relay}]"
 
+    @property
+    def stands_at(self) -> list[Places]:
+        """Where it waits for a place."""
+        return [places for places, _ in self._lines]
+
     def connect(self, again: bool = False) -> None:
         """Make the connections that are useful and allowed now; see to the next if it has to wait.
 

@@ -8,6 +8,8 @@ import pytest
 from smtpd.messages.control_tries import FindHindrances, Hindered, Hindrance
 from smtpd.pony.hindrances import Hindrances
 from smtpd.pony.mta.pauses import ALL
+from smtpd.pony.mta.routing import Host as RealHost
+from smtpd.pony.mta.routing import Route
 from smtpd.pony.tries import Tries
 
 
@@ -38,7 +40,7 @@ class NoUsers:
 def connector(error: str = "", timer: float | None = None, nconn: int = 0) -> Any:
     """One source of a relay."""
     due = None if timer is None else SimpleNamespace(when=lambda: timer)
-    return SimpleNamespace(error=error, timer=due, nconn=nconn, source=Source(nconn=nconn))
+    return SimpleNamespace(error=error, timer=due, nconn=nconn, source=Source(nconn=nconn), stands_at=[])
 
 
 class World:
@@ -119,6 +121,15 @@ def test_limits(world: World, name: str) -> None:
     }[name].nconn = 10
     world.add(one)
     assert world.ask(holdq=77).hindrances[1:] == [Hindrance("limit", f"max-conn-per-{name}", 10)]
+
+
+def test_a_first_connection(world: World) -> None:
+    loop: Any = None
+    host = RealHost(loop, "192.0.2.9")
+    one = connector(timer=101)
+    one.stands_at = [host, Route(loop, 1, one.source, host)]
+    world.add(one)
+    assert world.ask(holdq=77).hindrances[1:] == [Hindrance("first", "192.0.2.9", 0)]
 
 
 def test_in_a_session(world: World) -> None:
