@@ -106,9 +106,11 @@ class Handling:
 
     def rows(self) -> list[ProfileRow]:
         """What was measured. The handler that asks for it has not ended."""
+        if self._meter is None:
+            return []
         self._settle()
         rows = []
-        for what, peer, number, histogram in self._meter.rows() if self._meter is not None else ():
+        for what, peer, number, histogram in self._meter.rows():
             kind = CATALOGUE.by_number.get(number)
             if kind is not None:
                 rows.append(profile_row(("imsg", WHAT[what], peer, kind.name), histogram))

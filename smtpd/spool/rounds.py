@@ -89,7 +89,10 @@ class Rounds:
     def _told(self, asked: list[tuple[Sequence[int], ThenSynced]], errors: dict[int, OSError]) -> None:
         for fds, then in asked:
             then(next((errors[fd] for fd in fds if fd in errors), None) if errors else None)
-        self._pause()
+        if self._between:
+            self._loop.call_soon(self._pause)  # what was just said goes out first
+        else:
+            self._pause()
 
     def _pause(self) -> None:
         for _ in range(min(BETWEEN_MOST, len(self._between))):
