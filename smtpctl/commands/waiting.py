@@ -4,8 +4,8 @@ JSON, one object: "evpid", "type" (mta, mda, bounce), "action", "sender", "rcpt"
 due, held, inflight, leaving), "suspended" (paused by itself), "type_paused" (with all of its type), "retry"
 (tries so far), "created", "last_try", "next_try", "since" (in its state), "expires", "error" (of the last
 try), "place" (relay, session, user, or "" when it is not with pony), "name" (of the relay or user), "host",
-"reasons" (a list of {"what", "name", "number"}: limit, delay, first, lookup, error), "routes" (disabled ones, as of
-show routes: "id", "source", "destination", "timeout"), "paused_sources" ("source", "domain"), "tries" (the
+"reasons" (a list of {"what", "name", "number"}: limit, delay, first, lookup, error), "routes" (disabled: as
+of show routes: "id", "source", "destination", "timeout"), "paused_sources" ("source", "domain"), "tries" (the
 last ones, as far as pony remembers them: "time", "source", "host", "status"). Times are Unix seconds, null
 where there is none. The exit status is 1 for an id that is not in the queue.
 """
