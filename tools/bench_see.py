@@ -256,6 +256,13 @@ def always(options: argparse.Namespace, work: Path, bed: Bed, plain: Callable[[]
         *interval(added),
     )
     yield compare("nobody looks, twice: the noise", 0, options.rounds, plain, plain)
+    again = Bed(Ours, work / "again", options.sessions)
+    try:
+        again.drive(max(200, options.messages // 4))
+        other = lambda: again.round(options.messages)  # noqa: E731
+        yield compare("another daemon like it: the noise", 0, options.rounds, other, plain)
+    finally:
+        again.stop()
     bare = Bed(WithoutRecorder, work / "without", options.sessions)
     try:
         bare.drive(max(200, options.messages // 4))

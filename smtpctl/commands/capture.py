@@ -22,6 +22,7 @@ from ..see.limits import LIMITS, Limits
 from ..see.pcapng import CaptureWriter
 from ..see.seen import OUT, Seen
 from ..see.watching import Watching
+from .watch import end_on_sigterm
 
 OPTIONS = (
     *filters.OPTIONS,
@@ -39,6 +40,7 @@ def capture(invocation: Invocation, parameters: Sequence[Parameter], options: Ma
         raise BadFilter("a capture is not for a terminal: -w FILE, or a pipe to wireshark -k -i -")
     selection = Selection(options)
     limits = Limits(options, count=DEFAULT_COUNT, seconds=DEFAULT_SECONDS)
+    end_on_sigterm()
     kinds = () if "mail" in options else filters.wanted_kinds(options)
     with contextlib.ExitStack() as opened:
         watching = opened.enter_context(

@@ -20,14 +20,13 @@ from smtpd.messages.client_observation import ClientSetProfile, ClientShowProfil
 
 from ..invocation import Invocation
 from ..matching import Option, Parameter
-from ..see.measures import Measures, imsg_table, measures, mproc_table, queue_table
+from ..see.measures import WIDE, Measures, imsg_table, measures, mproc_table, queue_table
 
 OPTIONS = (Option("watch", "", "again every second, about the last second, until interrupted"),)
 
 _SUCCEEDED = "command succeeded"
-_WIDE = 190
-_TABLES: tuple[tuple[str, Callable[[Measures], list[str]]], ...] = (
-    ("imsg", lambda found: imsg_table(found, wide=_columns() >= _WIDE)),
+_TABLES: tuple[tuple[str, Callable[[Measures, int], list[str]]], ...] = (
+    ("imsg", imsg_table),
     ("mproc", mproc_table),
     ("queue", queue_table),
 )
@@ -65,7 +64,7 @@ def show_profile(invocation: Invocation, _parameters: Sequence[Parameter], optio
 
 def _columns() -> int:
     """The width of the terminal; where there is none, all that is wanted."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDE
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
 
 
 def _measures(invocation: Invocation) -> Measures:
@@ -95,7 +94,7 @@ def _show(invocation: Invocation, found: Measures, more: Mapping[str, float]) ->
         return
     shown = False
     for name, table in _TABLES:
-        lines = table(found)
+        lines = table(found, _columns())
         if lines:
             longest = max(found.seconds.values(), default=0.0)
             invocation.output.text(f"{chr(10) * shown}{name}, {longest:.1f} s")

@@ -9,6 +9,7 @@ socket), "request" (a reply: its request's peerid), "elapsed" (seconds since tha
 
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,6 +48,7 @@ def trace(invocation: Invocation, parameters: Sequence[Parameter], options: Mapp
     limits = Limits(options, count=DEFAULT_COUNT, seconds=DEFAULT_SECONDS)
     lines = line.Lines(colour=in_colour(options), full="full" in options)
     give_way()
+    end_on_sigterm()
     shown = 0
     reason = ""
 
@@ -117,6 +119,11 @@ def in_colour(options: Mapping[str, str]) -> bool:
     if when not in ("always", "never", "auto"):
         raise BadFilter(f"--colour={when}: always, never and auto are possible")
     return when == "always" or (when == "auto" and sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+
+
+def end_on_sigterm() -> None:
+    """As ^C: what was seen so far is whole, and summed up (`timeout 10 smtpctl capture`)."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def give_way() -> None:

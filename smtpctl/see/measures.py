@@ -94,6 +94,10 @@ def kind_lines(found: Measures) -> list[KindLine]:
 
 
 BAR = 12
+NARROW_BAR = 10
+
+WIDE, MEDIUM = 190, 145
+"""Columns from which on all is shown, and most; below is what goes into 80."""
 _BLOCKS = " ▏▎▍▌▋▊▉█"
 
 
@@ -111,21 +115,30 @@ def times(row: Histogram | None, percents: tuple[int, ...] = (50, 90, 99)) -> st
     return " ".join(f"{duration(value):>8}" for value in (*(row.percentile(p) for p in percents), row.most))
 
 
-def imsg_table(found: Measures, *, wide: bool = True) -> list[str]:
-    """The lines of `show profile` for imsg. `wide`: with all percentiles, for 190 columns and more."""
+def imsg_table(found: Measures, columns: int = WIDE) -> list[str]:
+    """The lines of `show profile` for imsg: all that is known from WIDE columns on, less below."""
     lines = kind_lines(found)
     if not lines:
         return []
     most = max(line.handler.total for line in lines) or 1
+    if columns < MEDIUM:
+        return [
+            f"{'from':>9} → {'to':<9} {'kind':<18} {'rate':>8} {'handling':>8} {'reply':>8}  p99",
+            *(
+                f"{line.sender:>9} → {line.receiver:<9} {line.name:<18} {line.rate:>6.0f}/s "
+                f"{duration(line.handler.percentile(99)):>8} {_percentile(line.reply):>8}  "
+                f"{bar(line.handler.total / most, NARROW_BAR)}"
+                for line in lines
+            ),
+        ]
+    wide = columns >= WIDE
     handler, socket, reply = ((50, 90, 99), (50, 99), (50, 90, 99)) if wide else ((50, 99), (99,), (99,))
     titles = ("handler", handler), ("in the socket", socket), ("reply", reply)
     groups = " ".join(f"{title:^{9 * len(percents) + 8}}" for title, percents in titles)
-    columns = " ".join(
-        f"{head:>8}" for _, percents in titles for head in (*map("p{}".format, percents), "max")
-    )
+    under = " ".join(f"{head:>8}" for _, percents in titles for head in (*map("p{}".format, percents), "max"))
     table = [
         f"{'':67} {groups}",
-        f"{'from':>9} → {'to':<9} {'kind':<18} {'number':>8} {'rate':>8} {'bytes':>7} {columns}  share",
+        f"{'from':>9} → {'to':<9} {'kind':<18} {'number':>8} {'rate':>8} {'bytes':>7} {under}  share",
     ]
     for line in lines:
         table.append(
@@ -141,9 +154,16 @@ def imsg_table(found: Measures, *, wide: bool = True) -> list[str]:
     return table
 
 
-def mproc_table(found: Measures) -> list[str]:
+def _percentile(row: Histogram | None) -> str:
+    return "-" if row is None or not row.count else duration(row.percentile(99))
+
+
+def mproc_table(found: Measures, columns: int = WIDE) -> list[str]:
     """The lines for mproc: how busy each process is, and what waits."""
     table: list[str] = []
+    narrow = columns < MEDIUM
+    percents = (50, 99) if narrow else (50, 90, 99)
+    heads = " ".join(f"{head:>8}" for head in (*map("p{}".format, percents), "max"))
     for process in found.seconds:
         busy = found.rows.get((process, "mproc", "busy", "", "loop"))
         if busy is None or not busy.count:
@@ -153,18 +173,19 @@ def mproc_table(found: Measures) -> list[str]:
         if not table:
             table.append(
                 f"{'process':>9} {'busy':>5} {'p99':>5}  {'':{BAR}} {'threads':>7}   "
-                f"{'late p50':>8} {'p90':>8} {'p99':>8} {'max':>8}"
+                f"late {heads.removeprefix('     ')}"
             )
         table.append(
             f"{process:>9} {busy.mean / 10:4.0f}% {busy.percentile(99) / 10:4.0f}%  {bar(busy.mean / 1000)} "
-            f"{threads.mean / 10:6.0f}%   {times(late)}"
+            f"{threads.mean / 10:6.0f}%   {times(late, percents)}"
         )
     queues = [key for key in found.rows if key[1:3] == ("mproc", "queued") and key[4] == "out"]
     if queues:
+        p99 = ("", "", "") if narrow else (f"{'p99':>13} ", f"{'p99':>12} ", f"{'p99':>14} ")
         table += [
             "",
-            f"{'of':>9}   {'to':<9} {'bytes out p99':>13} {'max':>8} {'bytes in p99':>12} {'max':>8} "
-            f"{'unanswered p99':>14} {'max':>6} {'oldest max':>10}",
+            f"{'of':>9}   {'to':<9} {p99[0]}{'out max':>8} {p99[1]}{'in max':>8} "
+            f"{p99[2]}{'unanswered max':>14} {'oldest max':>10}",
         ]
     for process, _, _, peer, _ in sorted(queues):
         out = found.rows[process, "mproc", "queued", peer, "out"]
@@ -173,28 +194,38 @@ def mproc_table(found: Measures) -> list[str]:
         oldest = found.rows.get((process, "mproc", "oldest", peer, "request"), Histogram())
         if not (out.most or unread.most or waiting.most):
             continue
+        p99 = (
+            ("", "", "")
+            if narrow
+            else (
+                f"{amount(out.percentile(99)):>13} ",
+                f"{amount(unread.percentile(99)):>12} ",
+                f"{waiting.percentile(99):>14} ",
+            )
+        )
         table.append(
-            f"{process:>9}   {peer:<9} {amount(out.percentile(99)):>13} {amount(out.most):>8} "
-            f"{amount(unread.percentile(99)):>12} {amount(unread.most):>8} {waiting.percentile(99):>14} "
-            f"{waiting.most:>6} {duration(oldest.most):>10}"
+            f"{process:>9}   {peer:<9} {p99[0]}{amount(out.most):>8} {p99[1]}{amount(unread.most):>8} "
+            f"{p99[2]}{waiting.most:>14} {duration(oldest.most):>10}"
         )
     return table
 
 
-def queue_table(found: Measures) -> list[str]:
+def queue_table(found: Measures, columns: int = WIDE) -> list[str]:
     """The lines for queue: what each operation of the spool cost, and fsync."""
     rows = {key: row for key, row in found.rows.items() if key[1] == "queue" and row.count}
     if not rows:
         return []
     most = max(row.total for row in rows.values()) or 1
-    heads = " ".join(f"{head:>8}" for head in ("number", "rate", "p50", "p90", "p99", "max", "in all"))
+    percents = (50, 99) if columns < MEDIUM else (50, 90, 99)
+    names = ("number", "rate", *map("p{}".format, percents), "max", "in all")
+    heads = " ".join(f"{head:>8}" for head in names)
     table = [f"{'operation':<18} {heads}"]
     for (process, _, _, _, name), row in sorted(rows.items(), key=lambda item: -item[1].total):
         seconds = found.seconds.get(process, 0.0)
         rate = row.count / seconds if seconds else 0.0
         table.append(
-            f"{name:<18} {row.count:>8} {rate:>6.0f}/s {times(row)} {duration(row.total):>8}  "
-            f"{bar(row.total / most)}"
+            f"{name:<18} {row.count:>8} {rate:>6.0f}/s {times(row, percents)} {duration(row.total):>8}  "
+            f"{bar(row.total / most, BAR if columns >= MEDIUM else NARROW_BAR // 2)}"
         )
     return table
 

@@ -99,6 +99,14 @@ def test_pick_search_zoom_hide_click(browser: Browser, tmp_path: Path) -> None:
     browser.until(f"[...state.preview.values()].some((text) => text.includes('msgid={msgid}'))")
     browser.screenshot(tmp_path / "mail.png")
 
+    # every process is in sight, whatever is beside them
+    edges = "[...document.querySelectorAll('#processes button')].map((each) => each.getBoundingClientRect())"
+    seen = f"{edges}.map((each) => each.right)"
+    assert max(browser.run(seen)) <= browser.run("scroller.getBoundingClientRect().right")
+    browser.run("pick(-1)")
+    assert max(browser.run(seen)) <= browser.run("scroller.getBoundingClientRect().right")
+    browser.run(f"pick(mails.findIndex((each) => each.id === '{msgid}'))")
+
     # a process less, and back
     buttons = "[...document.querySelectorAll('#processes button')].map((each) => each.textContent)"
     names: list[str] = browser.run(buttons)

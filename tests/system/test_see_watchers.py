@@ -156,6 +156,18 @@ def test_limits_hold_without_being_asked_for(daemon: Callable[..., Daemon]) -> N
     until_no_process_tapes(one)
 
 
+def test_sigterm_ends_a_watch_as_an_interrupt_does(daemon: Callable[..., Daemon], tmp_path: Path) -> None:
+    one = daemon()
+    path = tmp_path / "a.pcapng"
+    for words in (EVERYTHING, ("capture", "-w", str(path))):
+        watch = Looking(one, *words)
+        one.send("ann@client.test", "you@localhost")
+        one.wait_empty()
+        watch.process.send_signal(signal.SIGTERM)
+        assert "ended: interrupted" in "".join(watch.end())
+    assert "CommitMessage" in one.ctl("show", "flow", "all", f"--read={path}")
+
+
 def test_the_memory_is_lent_for_reading_alone(daemon: Callable[..., Daemon]) -> None:
     one = daemon()
     with Client(one.state / "smtpd.sock") as client:

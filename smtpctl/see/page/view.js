@@ -57,7 +57,8 @@ function arrange() {
   if (state.rows) for (const i of state.rows) { used.add(column.from[i]); used.add(column.to[i]); }
   const names = HEAD.order.filter((end) => HEAD.used.includes(end) && (state.mail < 0 || used.has(end) || state.hidden.has(end)));
   const width = scroller.clientWidth - GUTTER;
-  const step = Math.max(112, Math.min(150, (state.mail >= 0 ? width * 0.62 : width - 180) / Math.max(1, names.length)));
+  const fits = width / Math.max(1, names.length);  // all of them in sight, if their names can still be read then
+  const step = Math.max(88, Math.min(112, fits), Math.min(150, fits * (state.mail >= 0 ? 0.62 : 1 - 180 / width)));
   columns = [];
   names.forEach((end, i) => { columns[end] = GUTTER + step * (i + 0.5); });
   state.right = GUTTER + step * (names.length - 0.5) + 34;

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from smtpctl.commands import profile
+from smtpctl.see.measures import WIDE
 from smtpd.messages.client_observation import ClientSetProfile, ClientShowProfile, ProfileRows
 from smtpd.messages.control_observation import Bucket, ProfileRow
 
@@ -80,4 +81,4 @@ def test_watching_shows_the_last_second(smtpctl: Any, daemon: Any, monkeypatch: 
 
 
 def test_without_a_terminal_all_columns_are_there() -> None:
-    assert sys.stdout.isatty() or profile._columns() == profile._WIDE
+    assert sys.stdout.isatty() or profile._columns() == WIDE

@@ -44,6 +44,7 @@ class Watching:
 def watching(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "Watching", Watching)
     monkeypatch.setattr(watch, "give_way", lambda: None)
+    monkeypatch.setattr(watch, "end_on_sigterm", lambda: None)
 
 
 def test_lines(smtpctl: Any) -> None:

@@ -59,13 +59,26 @@ def test_what_three_processes_know_is_one_line() -> None:
 
 @pytest.mark.parametrize(("wide", "columns"), [(True, 190), (False, 145)])
 def test_imsg_table(wide: bool, columns: int) -> None:
-    heads, titles, first, second = imsg_table(imsg(), wide=wide)
+    heads, titles, first, second = imsg_table(imsg(), columns)
     assert heads.split() == ["handler", "in", "the", "socket", "reply"]
     assert titles.split().count("p90") == (2 if wide else 0)
     assert first.endswith("█" * BAR) and "DeliverEnvelopes" in first
     assert "CreateMessage" in second and "70 µs" in second
     assert max(map(len, (titles, first.rstrip(), second.rstrip()))) <= columns
     assert imsg_table(measures([])) == []
+
+
+def test_all_tables_fit_a_narrow_terminal() -> None:
+    waits = [row("mproc", what, "scheduler", "out", 999_000_000) for what in ("queued", "oldest")]
+    busy = [row("mproc", "busy", "", "loop", 1000), row("mproc", "late", "", "loop", 900_000_000_000)]
+    spool = [row("queue", "operation", "", "set_aside_message", 10**12), row("queue", "fsync", "", "x", 10)]
+    found = measures([("scheduler", 1000, [*busy, *waits]), ("queue", 1, spool)])
+    tables = imsg_table(imsg(), 80), mproc_table(found, 80), queue_table(found, 80)
+    for table in tables:
+        assert len(table) > 1 and max(map(len, table)) <= 80, table
+    head, first, second = tables[0]
+    assert first.endswith("█" * 10) and second.split()[-2:] != [] and "70 µs" in second
+    assert "p99" in head
 
 
 def test_what_was_not_measured_is_said() -> None:
