@@ -26,7 +26,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def load() -> None:
-    """Codecs are imported at first use, and from then on there may be nothing to import from."""
+    """Codecs, and what sendmail loads where it needs it: from then on there may be nothing to import from."""
+    import random
+    from email.utils import formatdate
+
+    formatdate(random.random(), localtime=True)
     for codec in ("ascii", "latin-1", "utf-8", "idna", "punycode"):
         "a".encode(codec)
 

@@ -78,3 +78,28 @@ def test_nothing_is_read_with_the_rights_of_root(tmp_path: Path) -> None:
     assert done.stdout.decode() == (
         "(60123, 60123, 60123) (60124, 60124, 60124) [60124] ['-S', '--', 'a@x']\n"
     )
+
+
+NOTHING_MORE = """
+import io, sys, tempfile
+from smtpctl import enqueue, offline_mail, sendmail, submission
+from smtpctl.composition import Composition
+enqueue.load()
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        raise AssertionError(f"{name} is imported too late")
+sys.meta_path.insert(0, Refuse())
+body = tempfile.TemporaryFile()
+composition = Composition(io.BytesIO(b"To: B\\xfc <a@b>\\nSubject: s\\n\\n" + b"x" * 2000 + b"\\n"), body)
+assert b"Date: " in b"".join(composition.lines("a@b", "A. Sender"))
+offline_mail.keep(sys.argv[1], ["-fa@b", "--", "c@d"], [b"x"])
+"""
+
+
+def test_a_message_is_made_without_an_import_more(tmp_path: Path) -> None:
+    (tmp_path / "offline").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", NOTHING_MORE, str(tmp_path)], cwd=tree.ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list((tmp_path / "offline").iterdir())) == 1
