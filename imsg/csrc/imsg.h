@@ -49,6 +49,19 @@ enum {
 #define IMSG_ENTRY		40u
 #define IMSG_RECORD		48u
 
+struct imsg_entry {
+	uint64_t	time;
+	uint64_t	sequence;
+	uint32_t	channel;
+	uint32_t	type;
+	uint32_t	length;
+	uint32_t	peerid;
+	uint32_t	pid;
+	uint32_t	flags;
+};
+
+_Static_assert(sizeof(struct imsg_entry) == IMSG_ENTRY, "an entry has 40 bytes");
+
 #define IMSG_OUT		1u
 #define IMSG_CARRIES		2u
 #define IMSG_WITHHELD		8u
@@ -147,7 +160,6 @@ uint64_t imsg_meter_sent(struct imsg_meter *, uint32_t, uint32_t);
 void	 imsg_meter_frame(const struct imsg_ring *, uint32_t, uint64_t, uint32_t, uint32_t, const unsigned char *, uint32_t);
 void	 imsg_reader_settle(struct imsg_reader *);
 
-uint32_t imsg_next_peerid(uint32_t);
 int	 imsg_one_object(const unsigned char *, size_t);
 int	 imsg_mask(const unsigned char *, size_t, uint64_t, unsigned char *, size_t);
 int	 imsg_waits(const unsigned char *, size_t, const unsigned char *, const unsigned char *, size_t,
@@ -160,6 +172,14 @@ imsg_u32(const unsigned char *array, uint32_t index)
 
 	memcpy(&value, array + (size_t)index * sizeof(value), sizeof(value));
 	return value;
+}
+
+static inline uint32_t
+imsg_next_peerid(uint32_t peerid)
+{
+	uint32_t low = (peerid + 1) & IMSG_PEERID_MASK;
+
+	return (peerid & ~IMSG_PEERID_MASK) | (low != 0 ? low : 1);
 }
 
 struct imsg_batch {		/* headers to record: arrays of count, or one value where the pointer is NULL */

@@ -7,19 +7,6 @@
 
 #define SEQUENCE_AT	8u
 
-struct entry {
-	uint64_t	time;
-	uint64_t	sequence;
-	uint32_t	channel;
-	uint32_t	type;
-	uint32_t	length;
-	uint32_t	peerid;
-	uint32_t	pid;
-	uint32_t	flags;
-};
-
-_Static_assert(sizeof(struct entry) == IMSG_ENTRY, "an entry has 40 bytes");
-
 struct kind {
 	uint64_t	count_in, bytes_in;
 	uint64_t	count_out, bytes_out;
@@ -30,7 +17,7 @@ _Static_assert(sizeof(struct kind) == IMSG_KIND, "a kind has 40 bytes");
 
 /* Count a frame; the rule of its kind. */
 static inline uint64_t
-count(unsigned char *memory, const struct entry *entry)
+count(unsigned char *memory, const struct imsg_entry *entry)
 {
 	struct kind kind;
 	unsigned char *at;
@@ -75,7 +62,7 @@ imsg_ring_write(const struct imsg_ring *ring, const struct imsg_batch *batch, co
     const uint32_t *indexes, uint32_t index_count)
 {
 	struct timespec now;
-	struct entry entry;
+	struct imsg_entry entry;
 	struct imsg_header header;
 	uint64_t next, rule;
 	uint32_t i, slot, taping = 0, index = 0, peerid = batch->peerid;

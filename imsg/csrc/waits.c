@@ -10,17 +10,6 @@
 #define CHANNELS	64u
 #define NAME		32u
 
-struct entry {
-	uint64_t	time;
-	uint64_t	sequence;
-	uint32_t	channel;
-	uint32_t	type;
-	uint32_t	length;
-	uint32_t	peerid;
-	uint32_t	pid;
-	uint32_t	flags;
-};
-
 struct side {
 	const unsigned char *memory;
 	uint64_t	 capacity, at, next;
@@ -52,7 +41,7 @@ open_side(struct side *side, const unsigned char *memory, size_t length, const u
 
 /* The next whole entry of the channel and direction; 0 at the end. */
 static int
-next_entry(struct side *side, struct entry *entry)
+next_entry(struct side *side, struct imsg_entry *entry)
 {
 	while (side->at < side->next) {
 		memcpy(entry, side->memory + IMSG_ENTRIES_AT + (side->at % side->capacity) * IMSG_ENTRY,
@@ -75,7 +64,7 @@ imsg_waits(const unsigned char *sender, size_t sender_length, const unsigned cha
     uint32_t *types, uint64_t *waits, int most, uint64_t *missed)
 {
 	struct side out, in;
-	struct entry sent, got;
+	struct imsg_entry sent, got;
 	int have, found = 0;
 
 	if (!open_side(&in, receiver, receiver_length, receiver_channel, 0) ||

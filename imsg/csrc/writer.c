@@ -46,14 +46,6 @@ imsg_writer_close(struct imsg_writer *writer)
 	writer->start = writer->end = writer->size = 0;
 }
 
-uint32_t
-imsg_next_peerid(uint32_t peerid)
-{
-	uint32_t low = (peerid + 1) & IMSG_PEERID_MASK;
-
-	return (peerid & ~IMSG_PEERID_MASK) | (low != 0 ? low : 1);
-}
-
 static int
 make_room(struct imsg_writer *writer, size_t bytes, size_t marks)
 {

@@ -65,18 +65,12 @@ for _, kind in pairs(KINDS) do
 end
 
 -- msgpack: value(tvb, at) gives what is there, what it is, and where the next begins
-local function number_at(tvb, at, bytes)
+local function number_at(tvb, at, bytes, signed)
+  local range = tvb(at, bytes)
   if bytes == 8 then
-    return tvb(at, 8):uint64()
+    return signed and range:int64() or range:uint64()
   end
-  return tvb(at, bytes):uint()
-end
-
-local function signed_at(tvb, at, bytes)
-  if bytes == 8 then
-    return tvb(at, 8):int64()
-  end
-  return tvb(at, bytes):int()
+  return signed and range:int() or range:uint()
 end
 
 local function value(tvb, at)
@@ -94,7 +88,7 @@ local function value(tvb, at)
   end
   if first >= 0xd0 and first <= 0xd3 then
     local bytes = 2 ^ (first - 0xd0)
-    return signed_at(tvb, at, bytes), "int", at + bytes
+    return number_at(tvb, at, bytes, true), "int", at + bytes
   end
   if first >= 0xc4 and first <= 0xc6 then
     local bytes = 2 ^ (first - 0xc4)
