@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from imsg.fields import Shape
+from imsg.message import Kind
 from smtpd import __version__
 from smtpd.control import clients as module
 from smtpd.control.process import Process
@@ -15,6 +17,7 @@ from smtpd.messages.client_catalogue import CLIENT_CATALOGUE
 from smtpd.messages.client_control import (
     ClientChangeEnvelopes,
     ClientDone,
+    ClientOpenSession,
     ClientPause,
     ClientShowStats,
     ClientShowStatus,
@@ -22,6 +25,7 @@ from smtpd.messages.client_control import (
     StatusRow,
 )
 from smtpd.messages.client_queue import ClientShowQueue
+from smtpd.messages.links import CLIENT
 from smtpd.messages.parent_control import ControlSocket
 
 DONE = ClientDone(0, "", 1)
@@ -244,6 +248,28 @@ def test_no_rights_no_request(bench: Any, capfd: pytest.CaptureFixture[str]) -> 
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 5
     assert all(f"uid={os.geteuid()}" in line and "refused, no rights" in line for line in lines)
+
+
+def lowest(shape: Shape) -> Any:
+    """A value of that shape."""
+    if shape.base == "tuple":
+        return shape.cls(*(lowest(part) for _, part in shape.parts))
+    return {"int": shape.low, "str": "", "bytes": b"", "bool": False, "list": [], "opt": None}[shape.base]
+
+
+REQUESTS = [kind for kind in CLIENT_CATALOGUE.by_number.values() if CLIENT in kind.senders]
+
+
+@pytest.mark.parametrize("kind", REQUESTS, ids=lambda kind: kind.name)
+def test_each_request_needs_rights_but_one(bench: Any, kind: Kind) -> None:
+    """Whoever declares another request need not think of it: it is refused to all but administrators."""
+    bench.process.clients._administrators = frozenset({4_000_000})
+    refused = [ClientDone(0, "need root privileges", 0)]
+    if kind.cls is ClientOpenSession:
+        assert module.OPEN_TO_ALL == {ClientOpenSession}
+    else:
+        assert bench.ask(bench.connect(), lowest(kind.shape)) == refused
+        assert all(heard == [] for heard in bench.heard.values())
 
 
 def test_a_flood_of_bad_clients_is_no_flood_of_lines(bench: Any, capfd: pytest.CaptureFixture[str]) -> None:
