@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from .flow import Flow
+from .flow import COLUMNS, Flow
 from .line import duration
 
 
@@ -14,7 +14,7 @@ def mermaid(flow: Flow) -> Iterator[str]:
     yield "sequenceDiagram"
     names: dict[str, str] = {}
     for name in flow.processes:
-        names[name] = name if name.isascii() and name.isalnum() else f"other{len(names)}"
+        names[name] = name if name in COLUMNS else f"other{len(names)}"  # "end" would end a block
         yield f"    participant {names[name]}" + (f" as {_text(name)}" if names[name] != name else "")
     for message in flow.messages:
         arrow = "->>" if message.request is None else "-->>"

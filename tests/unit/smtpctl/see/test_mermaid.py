@@ -29,6 +29,32 @@ def test_a_mail() -> None:
         assert (matched[2] == "-->>") == (message.request is not None)
 
 
+TEXT = r"(?:[\w .()+-]|#\d+;)+"
+STATEMENT = re.compile(
+    rf"    participant (?P<name>[a-z]+\d*)(?: as {TEXT})?"
+    rf"|    (?P<one>[a-z]+\d*)--?>>(?P<other>[a-z]+\d*): {TEXT}"
+)
+"""What of Mermaid's grammar is used: no statement is ended by ; no comment begun by %, nothing is HTML."""
+RESERVED = ("end", "loop", "alt", "opt", "par", "rect", "note", "activate", "box", "participant", "title")
+
+
+def test_every_line_is_a_statement_whatever_the_names_are() -> None:
+    names = [*RESERVED, "End", "pony2", "%%{init}%%", "a as b", "x-->>y", "\u2028", "\x00", "\udcff"]
+    messages = [Message(Seen(1, name, "pony", 0, 0xFFF0, 16, 1, 2, b"")) for name in names]
+    lines = list(mermaid(Flow("mail cb4de24f", messages)))
+    assert lines[:4] == HEAD
+    declared: list[str] = []
+    for line in lines[4:]:
+        found = STATEMENT.fullmatch(line)
+        assert found is not None, line
+        if found["name"] is not None:
+            assert found["name"] not in RESERVED
+            declared.append(found["name"])
+        else:
+            assert {found["one"], found["other"]} <= set(declared)
+    assert len(declared) == len(set(declared)) == len(names) + 1
+
+
 def test_nothing() -> None:
     assert list(mermaid(Flow("mail cb4de24f", []))) == HEAD
 
