@@ -197,7 +197,7 @@ def _no_match(node: _Node, word: str, path: list[str], fitting: list[_Node]) -> 
         return NoMatch(f"{said}: nothing can follow {node.token!r}", _below(node, path), [])
     kinds = [child.kind for child in node.children.values() if child.kind]
     tokens = [child.token for child in node.children.values() if not child.kind]
-    close = _similar(word, tokens)
+    close = similar(word, tokens)
     suggestions = [" ".join((*path, token)) for token in close]
     if kinds and not close:
         wanted = " nor ".join(_NAMES[kind] for kind in kinds)
@@ -205,7 +205,7 @@ def _no_match(node: _Node, word: str, path: list[str], fitting: list[_Node]) -> 
     return NoMatch(f"{said}: no such command", _below(node, path), suggestions)
 
 
-def _similar(word: str, known: Iterable[str]) -> list[str]:
+def similar(word: str, known: Iterable[str]) -> list[str]:
     """Those that look like `word`, the likeliest first."""
     import difflib  # here, because nobody waits for it who makes no mistakes
 
@@ -245,7 +245,7 @@ def _check_options(command: Command, given: list[str]) -> dict[str, str]:
         fitting = [name] if name in known else [each for each in known if name and each.startswith(name)]
         if len(fitting) != 1:
             problem = "ambiguous" if fitting else "no such option"
-            close = _similar(name, known)
+            close = similar(name, known)
             raise NoMatch(f"{command.pattern} {word}: {problem}", shown, [f"--{each}" for each in close])
         option = known[fitting[0]]
         if bool(equals) != bool(option.argument):

@@ -16,7 +16,7 @@ from smtpd.messages.catalogue import CATALOGUE
 from smtpd.messages.links import CLIENT, DELIVERY, PROCESSES
 
 from ..failure import BadFilter
-from ..matching import Option
+from ..matching import Option, similar
 from .joining import Message
 
 NAMES = (*PROCESSES, CLIENT, DELIVERY)
@@ -39,16 +39,22 @@ OPTIONS = (
 )
 
 
+def _kinds_like(pattern: str) -> list[Kind]:
+    """The kinds of this name, or that it stands for. BadFilter."""
+    kinds = CATALOGUE.by_number.values()
+    found = [kind for kind in kinds if fnmatch.fnmatch(kind.name.lower(), pattern.lower())]
+    if not found:
+        near = similar(pattern, [kind.name for kind in kinds])
+        hint = f" ({' or '.join(near)}?)" if near else f"; --kind='*{pattern}*' finds part of a name"
+        raise BadFilter(f"{pattern!r} is no kind of message{hint}")
+    return found
+
+
 def wanted_kinds(options: Mapping[str, str]) -> frozenset[int]:
     """The numbers of the kinds that may be wanted, with those they go together with; none: all. BadFilter."""
     kinds = list(CATALOGUE.by_number.values())
     if "kind" in options:
-        patterns = options["kind"].split(",")
-        named = [
-            kind for kind in kinds if any(fnmatch.fnmatch(kind.name.lower(), p.lower()) for p in patterns)
-        ]
-        if not named:
-            raise BadFilter(f"{options['kind']!r} is no kind of message; smtpctl show kinds lists them")
+        named = [kind for pattern in options["kind"].split(",") for kind in _kinds_like(pattern)]
         return frozenset(kind.number for kind in _with_partners(named))
     if "between" in options:
         names = _names(options["between"])

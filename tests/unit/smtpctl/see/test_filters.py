@@ -101,3 +101,15 @@ def test_what_means_nothing_is_refused(options: dict[str, str]) -> None:
 def test_those_who_never_talk() -> None:
     with pytest.raises(BadFilter, match="nothing to say"):
         wanted_kinds({"between": "pony,scheduler"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("CommitMesage", r"'CommitMesage' is no kind of message \(CommitMessage"),
+        ("CommitMessage,Qqq", r"'Qqq' is no kind of message; --kind='\*Qqq\*' finds part of a name"),
+    ],
+)
+def test_each_kind_of_a_list_must_be_one(kind: str, said: str) -> None:
+    with pytest.raises(BadFilter, match=said):
+        wanted_kinds({"kind": kind})
