@@ -1,5 +1,6 @@
 """smtpctl in front of an administrator: terminals of several sizes, a queue that was filled with malice."""
 
+import codecs
 import fcntl
 import os
 import pty
@@ -51,19 +52,21 @@ class Terminal:
         self.resize(columns, lines)
         attributes = termios.tcgetattr(self.end)
         start = ["-c", program] if program else ["-m", "smtpctl"]
+        ours = {name: value for name, value in os.environ.items() if name not in ("LINES", "COLUMNS")}
         self.process = subprocess.Popen(
             [sys.executable, *start, "--state", str(daemon.state), *words],
             stdin=its,
             stdout=its,
             stderr=its,
             cwd=tree.ROOT,
-            env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(tree.ROOT)} | {"NO_COLOR": ""},
+            env={**ours, "TERM": "xterm-256color", "PYTHONPATH": str(tree.ROOT)} | {"NO_COLOR": ""},
             start_new_session=True,
             # so that ^C reaches it, which whoever runs the tests may have set to be ignored
             preexec_fn=lambda: (signal.signal(signal.SIGINT, signal.default_int_handler), None)[1],
         )
         os.close(its)
         self.seen = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._attributes = attributes
 
     def resize(self, columns: int, lines: int) -> None:
@@ -77,7 +80,7 @@ class Terminal:
             data = os.read(self.end, 65536)
         except OSError:  # nobody is at its other end
             return False
-        self.seen += data.decode("utf-8", "surrogateescape")
+        self.seen += self._decoder.decode(data)
         return bool(data)
 
     def until(self, pattern: str, count: int = 1, seconds: float = 30) -> None:
