@@ -4,6 +4,7 @@ by.
 
 from typing import Any
 
+from smtpctl.output import screened
 from smtpd.mail.ids import format_msgid
 
 from .joining import Message
@@ -49,7 +50,7 @@ class Origins:
     def session(self, session: int) -> str:
         """ "session ca5d4878260e45a8 from 192.0.2.1"."""
         address = self._addresses.get(session, "")
-        return f"session {session:016x}{f' from {address}' if address else ''}"
+        return f"session {session:016x}{f' from {_shown(address)}' if address else ''}"
 
     def sender(self, msgid: int) -> str:
         """The sender of a mail, "" if it is not known."""
@@ -60,7 +61,7 @@ class Origins:
         words = [f"mail {format_msgid(msgid)}"]
         sender = self._senders.get(msgid)
         if sender:
-            words.append(f" from <{sender.strip('<>')}>")
+            words.append(f" from <{_shown(sender.strip('<>'))}>")
         session = self._sessions.get(msgid)
         if session:
             words.append(f", {self.session(session)}")
@@ -72,3 +73,8 @@ class Origins:
         if len(known) >= self._most:
             del known[next(iter(known))]
         known[key] = value
+
+
+def _shown(text: str) -> str:
+    """In one line of a terminal, whatever is in it."""
+    return screened(text).expandtabs(1)

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, cast
 from smtpd.mail.address import valid_domainpart
 from smtpd.messages import pony_lookup, pony_queue
 from smtpd.protocol.smtp import reply, session_io
-from smtpd.protocol.smtp.grammar import without_secret
+from smtpd.protocol.smtp.grammar import split_command, without_secret
 from smtpd.protocol.smtp.server import ServerSession
 from smtpd.protocol.smtp.session_io import Action, Answer, Failed, ServerSettings
-from smtpd.protocol.smtp.session_state import State
+from smtpd.protocol.smtp.session_state import VERBS, State
 
 if TYPE_CHECKING:
     from .smtp_in import SmtpIn
@@ -61,8 +61,8 @@ class SmtpInSession(asyncio.Protocol):
     # fmt: off
     __slots__ = (
         "_answer", "_buffered", "_buffered_size", "_closing", "_connected", "_core", "_error", "_fd",
-        "_generation", "_listener", "_mid_line", "_name_timer", "_owner", "_reading", "_seen", "_since",
-        "_transport", "_writable", "address", "id", "uid",
+        "_generation", "_listener", "_login", "_mid_line", "_name_timer", "_owner", "_reading", "_seen",
+        "_since", "_transport", "_writable", "address", "id", "uid",
     )
     # fmt: on
 
@@ -79,6 +79,7 @@ class SmtpInSession(asyncio.Protocol):
         self._reading = True
         self._writable = True
         self._mid_line = False
+        self._login = False
         self._error = ""
         self._name_timer: asyncio.TimerHandle | None = None
         self._answer: Answer | None = None
@@ -383,8 +384,13 @@ class SmtpInSession(asyncio.Protocol):
         for n, line in enumerate(lines):
             if (n == 0 and self._mid_line) or (n == len(lines) - 1 and line):
                 show("smtp", f"{self.id:016x} {direction} [part of a line] {len(line)} octets")
+                self._login = self._login or direction == "<<<"  # it may have been AUTH
             elif n < len(lines) - 1:
-                text = without_secret(line.removesuffix(b"\r")).decode("utf-8", "surrogateescape")
+                if direction == "<<<":
+                    verb = split_command(line.removesuffix(b"\r"))[0]
+                    self._login = verb == b"AUTH" or (self._login and verb not in VERBS)
+                shown = without_secret(line.removesuffix(b"\r"), self._login and direction == "<<<")
+                text = shown.decode("utf-8", "surrogateescape")
                 show("smtp", f"{self.id:016x} {direction} {text}")
                 if direction == "<<<" and text.strip().upper() == "DATA" and n < len(lines) - 2:
                     # whoever does not wait for the 354 may have sent content behind it

@@ -70,10 +70,12 @@ def split_command(line: bytes) -> tuple[bytes, str | None]:
     return verb.strip(b"\t").upper(), argument.decode("utf-8", "surrogateescape") if argument else None
 
 
-def without_secret(line: bytes) -> bytes:
+def without_secret(line: bytes, login: bool = False) -> bytes:
     """A command line as it may be logged: what a client sends with AUTH is nobody's business, wanted or
-    not.
+    not. `login`: the line is no command and came after AUTH, from a client that minds no reply.
     """
+    if login and line[:4].upper() != b"AUTH":
+        return b"********"
     if line[:5].upper() != b"AUTH ":
         return line
     mechanism = line[5:].split(b" ")[0]

@@ -59,8 +59,8 @@ class ServerSession:
 
     # fmt: off
     __slots__ = (
-        "_actions", "_buffer", "_client", "_commands", "_draining", "_ended", "_errors", "_line", "_mails",
-        "_octets", "_out", "_position", "_transaction", "_verbs", "progress", "settings", "state",
+        "_actions", "_buffer", "_client", "_commands", "_draining", "_ended", "_errors", "_line", "_login",
+        "_mails", "_octets", "_out", "_position", "_transaction", "_verbs", "progress", "settings", "state",
     )
     # fmt: on
 
@@ -76,6 +76,7 @@ class ServerSession:
         self._buffer = b""
         self._position = 0
         self._line = b""
+        self._login = False
         self._octets = 0
         self._ended = False
         self._draining = False
@@ -211,6 +212,7 @@ class ServerSession:
             return
         verb, argument = grammar.split_command(line)
         take = verbs.get(verb)
+        self._login = verb == b"AUTH" or (self._login and take is None)
         if take is None:
             self._err(reply.UNRECOGNIZED)
         elif argument is not None and grammar.has_control_characters(argument):
@@ -234,7 +236,8 @@ class ServerSession:
     def _refuse(self, line: bytes) -> None:
         """A 4xx or 5xx: it is logged."""
         self._out.append(line)
-        command = reply.logged(grammar.without_secret(self._line).decode("utf-8", "surrogateescape"))
+        line_shown = grammar.without_secret(self._line, self._login)
+        command = reply.logged(line_shown.decode("utf-8", "surrogateescape"))
         self._actions.append(Refused(command, line[:-2].decode("utf-8", "surrogateescape"), False))
 
     def _err(self, line: bytes) -> None:

@@ -70,6 +70,9 @@ COMMANDS: dict[State, dict[bytes, Cell]] = {
 }
 """State, verb -> the reply that refuses it, or the method that takes it."""
 
+VERBS = frozenset(_ROWS)
+"""All that are known, in any state."""
+
 WITHOUT_ARGUMENT = frozenset(verb for verb, row in _ROWS.items() if not row[0])
 """Verbs that refuse an argument, before their cell is looked at."""
 

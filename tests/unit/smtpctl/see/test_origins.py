@@ -52,3 +52,8 @@ def test_the_oldest_are_forgotten(most: int) -> None:
     known = [bool(origins.sender(MSGID + number)) for number in range(3)]
     assert known == [number >= 3 - most for number in range(3)]
     assert origins.session(SESSION).endswith("45a8") and "from" in origins.session(SESSION + 2)
+
+
+def test_nothing_in_a_name_commands_the_terminal() -> None:
+    text = learned(sender="a\x1b]0;x\x07\n\t\udc9b@b.example").mail(MSGID)
+    assert text.isprintable() and "<a\\x1b]0;x\\x07\\x0a \\x9b@b.example>" in text

@@ -424,6 +424,23 @@ def test_no_secret_in_the_trace(bench: Any) -> None:
     assert not any(secret in line for line in bench.log.lines for secret in ("c2Vj", "cmV0"))
 
 
+@pytest.mark.parametrize("pieces", [(b"AUTH LOGIN\r\n",), (b"AUTH L", b"OGIN\r\n")])
+def test_no_secret_of_a_client_that_minds_no_reply(bench: Any, pieces: tuple[bytes, ...]) -> None:
+    bench.log.tracing_smtp = True
+    client = bench.greeted()
+    for piece in pieces[:-1]:
+        client.send(piece)
+        bench.run(0.02)
+    bench.say(client, pieces[-1])
+    bench.say(client, b"am9l\r\n")
+    bench.say(client, b"c2VjcmV0\r\n")
+    bench.say(client, b"NOOP\r\n")
+    shown = [line for line in bench.log.lines if "smtp" in line]
+    assert not any(secret in line for line in shown for secret in ("am9l", "c2VjcmV0"))
+    assert sum('failed-command command="********"' in line for line in shown) == 2
+    assert any(line.endswith("<<< NOOP") for line in shown)
+
+
 def test_replies_are_not_delayed(bench: Any) -> None:
     bench.greeted()
     (session,) = bench.smtp_in.sessions

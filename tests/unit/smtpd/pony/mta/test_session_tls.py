@@ -138,4 +138,5 @@ def test_a_refused_password_ends_the_try(world: Relaying, sink: Callable[..., Tl
     (result,) = send(world, f"smtps://me@127.0.0.1:{to.port}", "auth")
     assert "AUTH rejected: 535 5.7.8 No: AUTH PLAIN ********" in result.error
     assert "falsch" not in "\n".join([*world.lines, result.error])
-    assert to.commands[-1] == "QUIT" and not to.taken
+    world.process.run_until(lambda: to.commands[-1] == "QUIT")
+    assert not to.taken

@@ -171,3 +171,11 @@ def test_xtext(text: str, valid: bool) -> None:
 )
 def test_without_secret(line: bytes, shown: bytes) -> None:
     assert grammar.without_secret(line) == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [(b"c2VjcmV0", b"********"), (b"", b"********"), (b"auth login x", b"AUTH login ********")],
+)
+def test_without_secret_after_a_login(line: bytes, shown: bytes) -> None:
+    assert grammar.without_secret(line, login=True) == shown

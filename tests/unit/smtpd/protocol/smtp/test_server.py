@@ -207,6 +207,18 @@ def test_no_secret_in_the_log() -> None:
     assert refused == Refused("AUTH PLAIN ********", reply.NOT_SUPPORTED[:-2].decode(), False)
 
 
+def test_who_logs_in_without_being_asked_is_not_overheard() -> None:
+    """RFC 4954 4: the lines after AUTH are for nobody else, and this client did not wait for our no."""
+    one = session(*IDENTIFIED)
+    said = one.receive(b"AUTH LOGIN\r\nam9l\r\nc2VjcmV0\r\nNOOP x\r\nBDAT 7\r\n")
+    assert [each.command for each in said if isinstance(each, Refused)] == [
+        "AUTH LOGIN",
+        "********",
+        "********",
+        "BDAT 7",
+    ]
+
+
 @pytest.mark.parametrize("end", [b"\r\n", b"\n"])
 def test_longest_command(end: bytes) -> None:
     line = b"NOOP " + b"x" * (COMMAND_MAX - 6)
