@@ -36,7 +36,7 @@ def replaced(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Replac
     loop.run_until_complete(rounds.close())
     os.close(incoming)
     os.close(queue)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_order(replaced: Replace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
