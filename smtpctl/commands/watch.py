@@ -21,7 +21,7 @@ from ..see import filters, line
 from ..see.filters import Selection
 from ..see.joining import Joiner, Message
 from ..see.limits import LIMITS, Limits
-from ..see.watching import Watching
+from ..see.watching import LOOK_SECONDS, Watching
 from . import switches
 
 OPTIONS = (
@@ -31,6 +31,15 @@ OPTIONS = (
     Option("full", "", "with all that is empty or long"),
     Option("colour", "WHEN", "always, never or auto (to a terminal)"),
 )
+
+REST = 12.0
+"""Seconds of rest for each of work, of whoever watches everything on a busy machine: the daemon has better
+use for a processor. Nobody reads as fast as that anyway, and what goes by meanwhile is counted."""
+
+IDLE = 0.5
+"""The part of the processors' time from which on a machine is not busy."""
+
+REST_MOST = 0.3
 
 DEFAULT_COUNT = 1000
 DEFAULT_SECONDS = 600
@@ -92,11 +101,14 @@ def _selected(
     grace = 0.0
     told = False
     lost = 0
+    rest = LOOK_SECONDS
+    processors = Processors()
     while True:
+        began = time.thread_time()
         if not told and watching.began:
             told = True
             say(beginning)
-        new = watching.look()
+        new = watching.look(rest)
         if watching.lost > lost:
             say(f"{watching.lost - lost} not seen here: this end is too slow")
             lost = watching.lost
@@ -105,12 +117,40 @@ def _selected(
             if message is not None:
                 yield from selection.select(message)
         sys.stdout.flush()
+        if selection.everything:
+            worked = time.thread_time() - began
+            busy = processors.idle() < IDLE
+            rest = min(max(REST * worked, LOOK_SECONDS), REST_MOST) if busy else LOOK_SECONDS
         if watching.over:
             return
         if selection.over:  # what the last message sets off still comes
             grace = grace or time.monotonic() + 0.25
             if time.monotonic() >= grace:
                 return
+
+
+class Processors:
+    """How much of their time is left, by proc(5); a machine that does not tell counts as busy."""
+
+    def __init__(self) -> None:
+        self._before = self._read()
+
+    def idle(self) -> float:
+        """The idle part, 0 to 1, of their time since the last call, of 10 ms at least."""
+        now = self._read()
+        idle, whole = now[0] - self._before[0], now[1] - self._before[1]
+        if whole <= 0:
+            return 0.0
+        self._before = now
+        return idle / whole
+
+    def _read(self) -> tuple[int, int]:
+        try:
+            with open("/proc/stat", "rb") as file:
+                times = [int(word) for word in file.readline().split()[1:9]]
+        except (OSError, ValueError):
+            return 0, 0
+        return sum(times[3:5]), sum(times)
 
 
 def in_colour(options: Mapping[str, str]) -> bool:

@@ -111,6 +111,13 @@ class Selection:
                 self._msgid = read_id(options, "mail", 8)
 
     @property
+    def everything(self) -> bool:
+        """No filter is given."""
+        return self._following is None and not any(
+            (self._kinds, self._between, self._session, self._msgid, self._evpid, self._address)
+        )
+
+    @property
     def over(self) -> bool:
         """The one mail that was wanted has gone its way."""
         return self._following is not None and self._following.over

@@ -1,8 +1,9 @@
 """smtpctl/commands/watch.py: messages as they pass, and why it ends."""
 
 import json
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from traffic import MESSAGES_OF_A_MAIL, Traffic
@@ -16,6 +17,8 @@ class Watching:
     """In place of see.watching.Watching: one mail, then nothing more."""
 
     begun: tuple[Any, ...] = ()
+    waits: ClassVar[list[float]] = []
+    step = 0
     lost = 0
     why = ""
     began = False
@@ -25,9 +28,11 @@ class Watching:
         self._left = list(Traffic().mail(0xCB4DE24F, 7))
         self.over = False
 
-    def look(self) -> list[Seen]:
-        new, self._left = self._left, []
-        self.over = True
+    def look(self, seconds: float) -> list[Seen]:
+        Watching.waits.append(seconds)
+        step = Watching.step or len(self._left)
+        new, self._left = self._left[:step], self._left[step:]
+        self.over = not self._left
         return new
 
     def end(self) -> None:
@@ -86,7 +91,7 @@ def test_it_says_from_when_on_nothing_is_missed(smtpctl: Any, monkeypatch: pytes
 
 
 def test_interrupted(smtpctl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_self: Watching) -> list[Seen]:
+    def interrupt(_self: Watching, _seconds: float) -> list[Seen]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Watching, "look", interrupt)
@@ -106,3 +111,40 @@ def test_without_watch_it_turns_lines_on(smtpctl: Any, daemon: Any) -> None:
 def test_what_means_nothing(smtpctl: Any, daemon: Any, words: str) -> None:
     assert smtpctl("trace", *words.split()).status == 64
     assert daemon.asked == []
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How idle the machine is said to be."""
+    said = [0.0]
+    monkeypatch.setattr(watch.Processors, "idle", lambda _self: said[0])
+    return said
+
+
+def test_whoever_watches_everything_on_a_busy_machine_takes_rests(
+    smtpctl: Any, monkeypatch: pytest.MonkeyPatch, idle: list[float]
+) -> None:
+    """In proportion to the work, which a clock that is ours measures here."""
+    monkeypatch.setattr(Watching, "step", 18)
+    work = [0.01]
+    ticks = count()
+    monkeypatch.setattr(watch.time, "thread_time", lambda: work[0] * next(ticks))
+    for work[0], expected in ((0.01, 0.01 * watch.REST), (0.0001, 0.02), (5.0, watch.REST_MOST)):
+        Watching.waits.clear()
+        smtpctl("trace", "imsg", "--watch")
+        assert Watching.waits == pytest.approx([0.02, expected, expected])
+    for words, part in ((("--between=pony,queue",), 0.0), ((), watch.IDLE)):
+        idle[0] = part
+        Watching.waits.clear()
+        smtpctl("trace", "imsg", "--watch", *words)
+        assert Watching.waits == [0.02] * 3
+
+
+def test_how_idle_processors_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = iter([(100, 1000), (140, 1100), (140, 1100), (150, 1200), (0, 0)])
+    monkeypatch.setattr(watch.Processors, "_read", lambda _self: next(told))
+    processors = watch.Processors()
+    assert [processors.idle() for _ in range(4)] == [0.4, 0.0, 0.1, 0.0]
+    monkeypatch.undo()
+    idle, whole = watch.Processors()._read()
+    assert 0 <= idle <= whole and whole > 0

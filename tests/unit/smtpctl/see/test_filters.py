@@ -113,3 +113,18 @@ def test_those_who_never_talk() -> None:
 def test_each_kind_of_a_list_must_be_one(kind: str, said: str) -> None:
     with pytest.raises(BadFilter, match=said):
         wanted_kinds({"kind": kind})
+
+
+def test_everything() -> None:
+    assert Selection({}).everything and Selection({"count": "3"}).everything
+    for name, value in (
+        ("kind", "CreateMessage"),
+        ("between", "pony,queue"),
+        ("session", "ca5d4878260e45a8"),
+        ("msgid", "cb4de24f"),
+        ("evpid", "cb4de24f00000001"),
+        ("address", "a@b.example"),
+        ("mail", "next"),
+        ("mail", "cb4de24f"),
+    ):
+        assert not Selection({name: value}).everything
