@@ -151,7 +151,7 @@ def test_exchangers_are_looked_up_at_the_same_time(
     began = time.monotonic()
     found = run(resolver.exchangers("d.example")).hosts
     assert [host.name for host in found if host.addresses] == ["live.example"]
-    assert time.monotonic() - began < 0.3 * 5
+    assert time.monotonic() - began < 0.3 * len(dead)  # what one after the other takes at least
 
 
 def test_hostile_exchangers_fit_one_message(resolver: Resolver, dns_server: DnsServer, run: Run) -> None:
