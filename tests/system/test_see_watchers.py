@@ -67,7 +67,7 @@ class Slow:
         self._thread.start()
 
     def _read(self) -> None:
-        while new := os.read(self._file.fileno(), 512 if not self._hurry.is_set() else 1 << 16):
+        while new := os.read(self._file.fileno(), 64 if not self._hurry.is_set() else 1 << 16):
             self.got += len(new)
             self._hurry.wait(0.02)
 
