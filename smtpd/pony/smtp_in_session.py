@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from smtpd.mail.address import valid_domainpart
 from smtpd.messages import pony_lookup, pony_queue
 from smtpd.protocol.smtp import reply, session_io
-from smtpd.protocol.smtp.grammar import split_command, without_secret
+from smtpd.protocol.smtp.grammar import begins_login, split_command, without_secret
 from smtpd.protocol.smtp.server import ServerSession
 from smtpd.protocol.smtp.session_io import Action, Answer, Failed, ServerSettings
 from smtpd.protocol.smtp.session_state import VERBS, State
@@ -388,7 +388,7 @@ class SmtpInSession(asyncio.Protocol):
             elif n < len(lines) - 1:
                 if direction == "<<<":
                     verb = split_command(line.removesuffix(b"\r"))[0]
-                    self._login = verb == b"AUTH" or (self._login and verb not in VERBS)
+                    self._login = begins_login(line) or (self._login and verb not in VERBS)
                 shown = without_secret(line.removesuffix(b"\r"), self._login and direction == "<<<")
                 text = shown.decode("utf-8", "surrogateescape")
                 show("smtp", f"{self.id:016x} {direction} {text}")

@@ -23,6 +23,13 @@ _NOTIFY = {
     "NEVER": envelope.DSN_NEVER,
 }
 _SIZE_DIGITS = 20
+_LOGIN = re.compile(rb"[^0-9A-Za-z]*AUTH", re.IGNORECASE)
+_SECRET = b"********"
+_MECHANISMS = frozenset(
+    b"ANONYMOUS CRAM-MD5 DIGEST-MD5 EXTERNAL GSSAPI LOGIN NTLM OAUTHBEARER PLAIN SCRAM-SHA-1 SCRAM-SHA-1-PLUS"
+    b" SCRAM-SHA-256 SCRAM-SHA-256-PLUS SCRAM-SHA-512 SCRAM-SHA-512-PLUS XOAUTH2".split()
+)
+"""Those that clients use (IANA's registry of SASL mechanisms)."""
 
 
 class Problem(NamedTuple):
@@ -70,16 +77,28 @@ def split_command(line: bytes) -> tuple[bytes, str | None]:
     return verb.strip(b"\t").upper(), argument.decode("utf-8", "surrogateescape") if argument else None
 
 
+def begins_login(line: bytes) -> bool:
+    """Whether a client means AUTH by this line, however it writes that: what comes next may be a secret.
+
+    Whoever gets the blank wrong ("AUTH\\tPLAIN") gets an error for an answer, and has sent its secret.
+    """
+    return _LOGIN.match(line) is not None
+
+
 def without_secret(line: bytes, login: bool = False) -> bytes:
     """A command line as it may be logged: what a client sends with AUTH is nobody's business, wanted or
-    not. `login`: the line is no command and came after AUTH, from a client that minds no reply.
+    not. Of an AUTH a mechanism's name is shown, if it is one: who forgets it sends its secret in that place.
+    `login`: the line is no command and came after AUTH, from a client that minds no reply.
     """
-    if login and line[:4].upper() != b"AUTH":
-        return b"********"
-    if line[:5].upper() != b"AUTH ":
-        return line
-    mechanism = line[5:].split(b" ")[0]
-    return line if len(mechanism) == len(line) - 5 else b"AUTH " + mechanism + b" ********"
+    verb, _, rest = line.partition(b" ")
+    if verb.upper() != b"AUTH":
+        return _SECRET if login or begins_login(line) else line
+    mechanism, blank, _ = rest.partition(b" ")
+    if not rest:
+        return b"AUTH"
+    if mechanism.upper() not in _MECHANISMS:
+        return b"AUTH " + _SECRET
+    return b"AUTH " + mechanism + (blank and b" " + _SECRET)
 
 
 def has_control_characters(text: str) -> bool:

@@ -212,7 +212,7 @@ class ServerSession:
             return
         verb, argument = grammar.split_command(line)
         take = verbs.get(verb)
-        self._login = verb == b"AUTH" or (self._login and take is None)
+        self._login = grammar.begins_login(line) or (self._login and take is None)
         if take is None:
             self._err(reply.UNRECOGNIZED)
         elif argument is not None and grammar.has_control_characters(argument):

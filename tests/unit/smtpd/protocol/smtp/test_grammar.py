@@ -1,5 +1,7 @@
 """Verbs, paths and parameters of SMTP commands."""
 
+import base64
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,7 +167,14 @@ def test_xtext(text: str, valid: bool) -> None:
         (b"AUTH PLAIN AGEAYg==", b"AUTH PLAIN ********"),
         (b"auth login x y", b"AUTH login ********"),
         (b"AUTH PLAIN", b"AUTH PLAIN"),
-        (b"AUTH  secret", b"AUTH  ********"),
+        (b"AUTH  secret", b"AUTH ********"),
+        (b"AUTH", b"AUTH"),
+        (b"AUTH c2VjcmV0", b"AUTH ********"),
+        (b"AUTH PLAIN\tAGEAYg==", b"AUTH ********"),
+        (b"AUTH\tPLAIN AGEAYg==", b"********"),
+        (b" auth plain AGEAYg==", b"********"),
+        (b"AUTH=PLAIN AGEAYg==", b"********"),
+        (b"AUTHENTICATE PLAIN AGEAYg==", b"********"),
         (b"MAIL FROM:<a@b>", b"MAIL FROM:<a@b>"),
     ],
 )
@@ -175,7 +184,33 @@ def test_without_secret(line: bytes, shown: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("line", "shown"),
-    [(b"c2VjcmV0", b"********"), (b"", b"********"), (b"auth login x", b"AUTH login ********")],
+    [
+        (b"c2VjcmV0", b"********"),
+        (b"", b"********"),
+        (b"auth login x", b"AUTH login ********"),
+        (b"aUthc2VjcmV0", b"********"),  # base64 too
+    ],
 )
 def test_without_secret_after_a_login(line: bytes, shown: bytes) -> None:
     assert grammar.without_secret(line, login=True) == shown
+
+
+SECRETS = st.binary(min_size=6, max_size=40).map(base64.b64encode)
+AUTH = st.sampled_from([b"AUTH", b"auth", b"aUtH"])
+MECHANISM = st.sampled_from([b"", b"PLAIN", b"login", b"CRAM-MD5", b"x"])
+SEPARATOR = st.binary(max_size=3).filter(lambda separator: b"\n" not in separator)
+
+
+@given(st.sampled_from([b"", b" ", b"\t"]), AUTH, SEPARATOR, MECHANISM, SEPARATOR, SECRETS)
+def test_nothing_is_shown_of_what_is_sent_with_auth(
+    before: bytes, auth: bytes, first: bytes, mechanism: bytes, second: bytes, secret: bytes
+) -> None:
+    line = before + auth + first + mechanism + second + secret
+    assert grammar.begins_login(line)
+    assert secret not in grammar.without_secret(line)
+
+
+@given(st.sampled_from([b"", b"AUTH", b"auth", b"Auth"]), SECRETS)
+def test_nothing_is_shown_of_what_is_sent_after_auth(beginning: bytes, secret: bytes) -> None:
+    """Those that begin with "auth" are base64 as well as all others."""
+    assert grammar.without_secret(beginning + secret, login=True) == b"********"

@@ -1,6 +1,10 @@
 """The server core step by step; whole conversations are in tests/dialog."""
 
+import base64
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smtpd.mail.address import MailAddress
 from smtpd.protocol.smtp import reply, server
@@ -217,6 +221,22 @@ def test_who_logs_in_without_being_asked_is_not_overheard() -> None:
         "********",
         "BDAT 7",
     ]
+
+
+@given(
+    st.sampled_from([b"AUTH LOGIN", b"auth\tlogin", b" AUTH", b"AUTH:", b"AUTHENTICATE LOGIN"]),
+    st.lists(st.binary(min_size=6, max_size=30).map(base64.b64encode), min_size=1, max_size=4),
+    st.sampled_from([b"", b"auth", b"AUTH"]),
+)
+def test_whatever_begins_a_login_what_follows_is_not_overheard(
+    auth: bytes, secrets: list[bytes], beginning: bytes
+) -> None:
+    one = session(*IDENTIFIED)
+    lines = [auth, *(beginning + secret for secret in secrets)]
+    said = one.receive(b"".join(line + b"\r\n" for line in lines))
+    shown = [each.command for each in said if isinstance(each, Refused)]
+    assert len(shown) == len(lines)
+    assert set(shown[1:]) == {"********"}
 
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\n"])
