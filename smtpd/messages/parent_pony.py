@@ -54,12 +54,16 @@ class OpenAgent(NamedTuple):
 
 @message(0x0284, PARENT, PONY, descriptor="optional")
 class CommandOpened(NamedTuple):
-    """Reply to OpenCommand. `status`: "ok", with the pipe to its standard input, "tempfail" or "permfail"."""
+    """Reply to OpenCommand. `status`: "ok", with the pipe to its standard input, "tempfail" or "permfail".
+
+    `ours`: our own program delivers, inside of a wrapper.
+    """
 
     reqid: U32
     delivery: U32
     status: str
     error: str
+    ours: bool = False
 
 
 @message(0x0285, PONY, PARENT, reply=CommandOpened)

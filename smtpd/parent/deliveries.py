@@ -31,11 +31,11 @@ from .delivery_command import (
     CommandError,
     Runner,
     RunningCommand,
-    check_reachable,
     command_line,
     environment,
 )
 from .delivery_starter import Starter
+from .wrapped_program import check_reachable
 
 if TYPE_CHECKING:
     from .process import Process
@@ -99,9 +99,9 @@ class Deliveries:
             action = self._process.config.actions[message.dispatcher]
             user = action.user if isinstance(action, LocalAction) else ""
             runner = self._runner(user, message.username, message.uid, message.gid, message.directory)
-            if runner.uid is not None:
-                check_reachable(line)
-            command = RunningCommand(line, environment(message, runner.directory), runner)
+            if line.ours and runner.uid is not None and runner.gid is not None:
+                check_reachable(runner.uid, runner.gid)
+            command = RunningCommand(line.text, environment(message, runner.directory), runner)
         except (CommandError, Refused, ValueError) as error:
             return CommandOpened(reqid, 0, PERMFAIL, str(error))
         except KeyError as error:
@@ -115,7 +115,7 @@ class Deliveries:
         self._process.log.debug(
             f"delivery command {number} for {message.username}, pid {command.process.pid}"
         )
-        peer.send(CommandOpened(reqid, number, OK, ""), command.input)
+        peer.send(CommandOpened(reqid, number, OK, "", line.ours), command.input)
         peer.send(CommandOutput(number), command.output)
         command.input = command.output = -1
         return None

@@ -4,27 +4,20 @@ The command comes from parent's own configuration or from the user's .forward; a
 through smtpd.protocol.mda_variables. Parent holds the pipes' ends for pony, and reads or writes neither.
 """
 
-import errno
 import os
 import shlex
 import signal
-import stat
 import subprocess
-import sys
-from pathlib import Path
 from typing import NamedTuple
 
-import smtpd
 from smtpd.config.model import Config, LocalAction
 from smtpd.messages.parent_pony import OpenCommand
 from smtpd.protocol.mda_variables import FormatError, FormatValues, expand_format, named_file
 
+from .wrapped_program import command_words
+
 DEFAULT_PATH = "/usr/bin:/bin"
 """_PATH_DEFPATH of paths.h."""
-
-PACKAGES = Path(smtpd.__file__).resolve().parent.parent
-_WRAPPED = "smtpd.delivery.wrapped"
-_OWN = ["/usr/bin/env", f"PYTHONPATH={PACKAGES}", sys.executable, "-P", "-m", _WRAPPED]
 
 
 class CommandError(Exception):
@@ -39,10 +32,17 @@ class Runner(NamedTuple):
     directory: str
 
 
-def command_line(config: Config, request: OpenCommand) -> str:
-    """The text for /bin/sh -c. Raises CommandError; KeyError when the configuration has no such action.
+class CommandLine(NamedTuple):
+    """The text for /bin/sh -c. `ours`: our own program delivers, inside of the wrapper."""
 
-    What is not a command is one inside of a wrapper: our own program (smtpd.delivery.wrapped) delivers.
+    text: str
+    ours: bool
+
+
+def command_line(config: Config, request: OpenCommand) -> CommandLine:
+    """What to run. Raises CommandError; KeyError when the configuration has no such action.
+
+    What is not a command is one inside of a wrapper: our own program (wrapped_program.py) delivers.
     """
     action = config.actions[request.dispatcher]
     if not isinstance(action, LocalAction):
@@ -54,13 +54,13 @@ def command_line(config: Config, request: OpenCommand) -> str:
         words = _own_words(action, request, values, delimiter) if action.wrapper else []
         if not (command or words):
             raise CommandError(f'action "{action.name}" has no command')
-        command = shlex.join([*_OWN, *words]) if words else expand_format(command, values, delimiter)
+        command = shlex.join(command_words(words)) if words else expand_format(command, values, delimiter)
         if action.wrapper:
             wrapper = config.mda_wrappers[action.wrapper]
             command = expand_format(wrapper, values._replace(mda=command), delimiter)
     except FormatError as error:
         raise CommandError(f"mda command line could not be expanded: {error}") from None
-    return command
+    return CommandLine(command, bool(words))
 
 
 def _own_words(action: LocalAction, request: OpenCommand, values: FormatValues, delimiter: str) -> list[str]:
@@ -75,18 +75,6 @@ def _own_words(action: LocalAction, request: OpenCommand, values: FormatValues, 
         destination = expand_format(action.argument, values, delimiter)
         return ["lmtp", "-d", destination, "-r" if action.rcpt_to else "-u"]
     return []
-
-
-def check_reachable(line: str) -> None:
-    """Can users run what our own program in a command line needs? OSError: for the shell it would be an error
-    for good.
-    """
-    if _WRAPPED not in line:
-        return
-    for place in (Path(sys.executable), Path(sys.executable).resolve(), PACKAGES):
-        for path in (place, *place.parents):
-            if not path.stat().st_mode & stat.S_IXOTH:
-                raise PermissionError(errno.EACCES, f"no way for users to {path}")
 
 
 def environment(request: OpenCommand, directory: str) -> dict[str, str]:

@@ -9,16 +9,22 @@ listen on 127.0.0.1 port ${port}
 mda wrapper "mark" "sed 's/^Subject: /Subject: [marked] /' | %{mda}"
 mda wrapper "simple" "/usr/bin/nice -n 1 %{mda}"
 mda wrapper "refuses" "cat >/dev/null; echo 'not this one'; exit 69; %{mda}"
+mda wrapper "missing" "no-such-filter | %{mda}"
+mda wrapper "faulty" "cat >/dev/null; echo Oops >&2; exit 1; %{mda}"
 table aliases { "saved" = "${folder}/saved" }
 action "maildir" maildir wrapper "mark"
 action "folder" maildir "~/other %{rcpt.user}" wrapper "simple"
 action "lmtp" lmtp "127.0.0.1:${sink}" rcpt-to wrapper "mark"
 action "file" maildir alias <aliases> wrapper "mark"
 action "never" maildir wrapper "refuses"
+action "missing" maildir wrapper "missing"
+action "faulty" maildir wrapper "faulty"
 action "mbox" mbox wrapper "mark"
 match from any for rcpt-to "folder@localhost" action "folder"
 match from any for rcpt-to "saved@localhost" action "file"
 match from any for rcpt-to "never@localhost" action "never"
+match from any for rcpt-to "missing@localhost" action "missing"
+match from any for rcpt-to "faulty@localhost" action "faulty"
 match from any for rcpt-to "mbox@localhost" action "mbox"
 match from any for rcpt-to { "lmtp@localhost", "nobody@localhost", "later@localhost" } action "lmtp"
 match from any for local action "maildir"
@@ -73,11 +79,13 @@ def test_a_wrapper_is_around_any_delivery(daemon, sink) -> None:
         "nobody": f'result=PermFail {unavailable}"LMTP server error: 550 5.1.1 Unknown here")',
         "later": 'result=TempFail stat=Error (temporary failure: "LMTP server error: 452 4.2.2 Over quota")',
         "never": f'result=PermFail {unavailable}"not this one")',
+        "missing": 'result=TempFail stat=Error (temporary failure: "no mail came out',
+        "faulty": 'result=TempFail stat=Error ("Oops")',
         "mbox": "result=TempFail stat=Error (mbox with a wrapper is not available)",
     }.items():
         one.send("", f"{user}@localhost", sent)
         assert result in one.wait_log(f"to=<{user}@localhost> rcpt=")
-    assert not (one.state / "home/never/Maildir").exists()
+    assert not [user for user in ("never", "missing") if (one.state / f"home/{user}/Maildir").exists()]
 
 
 def test_actions_that_only_expand(daemon) -> None:

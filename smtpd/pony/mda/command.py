@@ -86,10 +86,12 @@ class Command:
         content: int,
         headers: bytes,
         kill: Callable[[], None],
+        *,
+        ours: bool = False,
     ) -> None:
         """`stdin`: the pipe to write to; `content`: the message. Both are closed here when done with.
 
-        `kill`: has the command ended before its time.
+        `kill`: has the command ended before its time. `ours`: our own program delivers, inside of a wrapper.
         """
         self._loop = loop
         self._stdin = stdin
@@ -101,6 +103,7 @@ class Command:
         self._leisure: asyncio.TimerHandle | None = None
         self._last = LastLine()
         self._kill = kill
+        self._ours = ours
         self._killed = ""
         self.written = False
         os.set_blocking(stdin, False)
@@ -128,10 +131,18 @@ class Command:
         if status < 0:
             cause, failed = self._killed or f"terminated; signal {-status}", TEMPFAIL
         else:
-            cause, failed = "exited abnormally", TEMPFAIL if status in _TEMPORARY else PERMFAIL
+            cause, failed = "exited abnormally", self._failure(status)
         error = self._last.text() or cause
         meaning = _SYSEXITS.get(status, "")
         return failed, error, f"Error ({meaning}: {error})" if meaning else f"Error ({error})"
+
+    def _failure(self, status: int) -> str:
+        """What an exit status that is not 0 means. Around our own program, one that sysexits(3) does not know
+        may be an interpreter's that could not begin (1), a shell's that found no such thing (126, 127) or saw
+        it killed (128 and more): no reason to bounce mail. What it does know, a wrapper says on purpose.
+        """
+        meant = status in _SYSEXITS or not self._ours
+        return PERMFAIL if meant and status not in _TEMPORARY else TEMPFAIL
 
     def close(self) -> None:
         """Let go of everything."""

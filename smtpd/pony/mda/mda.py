@@ -399,7 +399,12 @@ class Mda:
                 headers = delivery_headers(envelope.sender, envelope.rcpt)
                 self._runs[delivery] = run
                 run.command = Command(
-                    self._loop, fd, run.content, headers, lambda: self._agents.kill(delivery)
+                    self._loop,
+                    fd,
+                    run.content,
+                    headers,
+                    lambda: self._agents.kill(delivery),
+                    ours=reply.ours,
                 )
                 return
             os.close(run.content)

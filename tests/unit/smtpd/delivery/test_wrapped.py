@@ -1,106 +1,85 @@
-"""smtpd/delivery/wrapped.py: a delivery as a command."""
+"""The program inside of a wrapper: its statuses, whatever is wrong with it."""
 
+import io
 import os
-import socket
-import threading
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from smtpd.delivery import wrapped
+from smtpd.delivery import as_command
+from smtpd.delivery.maildir import Maildir
 from smtpd.delivery.wrapped import EX_TEMPFAIL, EX_UNAVAILABLE, main
+from smtpd.parent.wrapped_program import PACKAGES
 
-MAIL = b"X-Spam: yes\nSubject: x\n\nFrom here\n"
-
-
-def deliver(tmp_path: Path, *words: str, mail: bytes = MAIL, **variables: str) -> int:
-    (tmp_path / "mail").write_bytes(mail)
-    source = os.open(tmp_path / "mail", os.O_RDONLY)
-    try:
-        return main(list(words), {"HOME": str(tmp_path), **variables}, source)
-    finally:
-        os.close(source)
+FILES = ("__init__.py", "delivery/__init__.py", "delivery/wrapped.py")
 
 
-def content(folder: Path) -> bytes:
-    (only,) = (folder / "new").iterdir()
-    return only.read_bytes()
+def run(packages: Path, home: Path, *words: str) -> tuple[int, str]:
+    """Status and last line, in a process of its own."""
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "smtpd.delivery.wrapped", *words],
+        input=b"Subject: x\n\n",
+        stderr=subprocess.PIPE,
+        env={"HOME": str(home), "PYTHONPATH": str(packages)},
+        check=False,
+    )
+    return ended.returncode, ended.stderr.decode()
 
 
-def test_maildir(tmp_path: Path) -> None:
-    assert deliver(tmp_path, "maildir") == 0
-    assert content(tmp_path / "Maildir") == MAIL
-    (tmp_path / "other/.tag").mkdir(parents=True)
-    assert deliver(tmp_path, "maildir", str(tmp_path / "other"), EXTENSION="tag") == 0
-    assert content(tmp_path / "other/.tag") == MAIL
-
-
-def test_junk(tmp_path: Path) -> None:
-    assert deliver(tmp_path, "maildir", "-j", mail=b"X-Spam: Yes\n\nbuy\n") == 0
-    assert content(tmp_path / "Maildir/.Junk") == b"X-Spam: Yes\n\nbuy\n"
-
-
-def test_a_file(tmp_path: Path) -> None:
-    for _ in range(2):
-        assert deliver(tmp_path, "mboxfile", "-f", "a@b.example", str(tmp_path / "box")) == 0
-    text = (tmp_path / "box").read_bytes()
-    assert text.count(b"From a@b.example ") == 2 and text.count(b">From here\n") == 2
+def test_statuses(tmp_path: Path) -> None:
+    assert run(PACKAGES, tmp_path, "maildir") == (0, "")
+    assert run(PACKAGES, tmp_path, "maildir", "here") == (EX_UNAVAILABLE, "maildir: not an absolute path\n")
+    status, reason = run(PACKAGES, tmp_path, "lmtp", "-d", str(tmp_path / "nobody"), "-u")
+    assert (status, reason) == (EX_TEMPFAIL, "lmtp: No such file or directory\n")
+    assert len(list((tmp_path / "Maildir/new").iterdir())) == 1
 
 
 @pytest.mark.parametrize(
-    ("reply", "status"),
-    [(b"250 2.0.0 ok", 0), (b"550 5.1.1 no", EX_UNAVAILABLE), (b"451 4.2.2 full", EX_TEMPFAIL)],
+    "broken", ["", "import sys; sys.exit(69)", "raise KeyboardInterrupt", "def deliver("]
 )
-@pytest.mark.parametrize(("option", "recipient"), [("-u", "joe"), ("-r", "joe@d.example")])
-def test_lmtp(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], reply: bytes, status: int, option: str, recipient: str
+def test_only_half_of_it_is_there(tmp_path: Path, broken: str) -> None:
+    """As while another version is being installed."""
+    for name in FILES:
+        file = tmp_path / "site/smtpd" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes((PACKAGES / "smtpd" / name).read_bytes())
+    if broken:
+        (tmp_path / "site/smtpd/delivery/as_command.py").write_text(broken)
+    status, reason = run(tmp_path / "site", tmp_path, "maildir")
+    assert status == EX_TEMPFAIL and reason.count("\n") == 1 and "Traceback" not in reason
+
+
+@pytest.mark.parametrize("error", [RuntimeError, AssertionError, MemoryError, RecursionError, SystemExit])
+def test_a_fault_of_ours(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Callable[[str], BaseException],
 ) -> None:
-    lines: list[bytes] = []
+    def fails(*_: object) -> NoReturn:
+        raise error("why")
 
-    def serve(server: socket.socket) -> None:
-        connection, _ = server.accept()
-        with connection, connection.makefile("rwb") as file:
-            file.write(b"220 x\r\n")
-            file.flush()
-            for line in file:
-                lines.append(line)
-                verb = line[:4]
-                said = {b"RCPT": reply, b"QUIT": b"221 x", b"DATA": b"354 x"}.get(verb, b"250 x")
-                if verb in (b"LHLO", b"MAIL", b"RCPT", b"DATA", b"QUIT", b".\r\n"):
-                    file.write(said + b"\r\n")
-                    file.flush()
-                if verb == b"QUIT":
-                    return
-
-    path = str(tmp_path / "socket")
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(path)
-        server.listen()
-        thread = threading.Thread(target=serve, args=(server,))
-        thread.start()
-        variables = {"USER": "joe", "RECIPIENT": "joe@d.example", "SENDER": "a@b.example"}
-        assert deliver(tmp_path, "lmtp", "-d", path, option, **variables) == status
-        thread.join(10)
-    assert any(line.startswith(b"RCPT TO:<" + recipient.encode()) for line in lines)
-    assert capsys.readouterr().err == ("" if not status else f"LMTP server error: {reply.decode()}\n")
-
-
-def test_what_fails_for_now(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "Maildir").touch()
-    assert deliver(tmp_path, "maildir") in (EX_TEMPFAIL, EX_UNAVAILABLE)
-    assert deliver(tmp_path, "lmtp", "-d", str(tmp_path / "nobody"), "-u") == EX_TEMPFAIL
-    assert deliver(tmp_path, "elsewhere") == EX_TEMPFAIL
-    assert capsys.readouterr().err.splitlines()[-1] == wrapped._BAD_USAGE
-
-
-def test_a_relative_folder(tmp_path: Path) -> None:
-    assert deliver(tmp_path, "maildir", "here") == EX_UNAVAILABLE
-
-
-def test_a_mail_that_cannot_be_read(tmp_path: Path) -> None:
-    folder = os.open(tmp_path, os.O_RDONLY)
+    monkeypatch.setattr(Maildir, "write", fails)
+    reading, writing = os.pipe()
+    os.write(writing, b"Subject: x\n\n")
+    os.close(writing)
     try:
-        assert main(["maildir"], {"HOME": str(tmp_path)}, folder) == EX_TEMPFAIL
+        assert main(["maildir"], {"HOME": str(tmp_path)}, reading) == EX_TEMPFAIL
     finally:
-        os.close(folder)
-    assert not (tmp_path / "Maildir").exists()
+        os.close(reading)
+    assert capsys.readouterr().err.endswith(
+        "Error: why\n" if error is not SystemExit else "SystemExit: why\n"
+    )
+
+
+@pytest.mark.parametrize("nowhere", ["closed", "none"])
+def test_nobody_hears_why(monkeypatch: pytest.MonkeyPatch, nowhere: str) -> None:
+    stream = io.StringIO()
+    stream.close()
+    monkeypatch.setattr(sys, "stderr", stream if nowhere == "closed" else None)
+    monkeypatch.setattr(as_command, "deliver", None)
+    assert main(["maildir"], {}, 0) == EX_TEMPFAIL

@@ -42,7 +42,9 @@ CONFIG = Config(
         "other": LocalAction(name="other", method="mda", argument="id -u", user="nobody"),
         "gone": LocalAction(name="gone", method="mda", argument="id -u", user="no such user"),
         "maildir": LocalAction(name="maildir", method="maildir"),
-    }
+        "wrapped": LocalAction(name="wrapped", method="maildir", wrapper="w"),
+    },
+    mda_wrappers={"w": "exit 1; %{mda}"},
 )
 
 
@@ -146,6 +148,24 @@ def test_a_command(make_bench: Callable[..., Bench]) -> None:
     assert bench.pony.take() == (DeliveryExited(1, 3), None)
     assert os.read(stdout, 1000) == b"mail\nfor bob in /tmp\n"
     os.close(stdout)
+
+
+def test_our_own_program_in_a_wrapper(
+    make_bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make_bench()
+    assert bench.command("wrapped") is None
+    assert bench.pony.sent[0][0] == CommandOpened(5, 1, "ok", "", ours=True)
+    finish(bench, 1)
+
+    def closed(uid: int, gid: int) -> None:
+        raise PermissionError(13, f"{uid} {gid} cannot")
+
+    monkeypatch.setattr(module, "check_reachable", closed)
+    bench = make_bench(separated=True)
+    assert bench.command("wrapped", uid=1000, gid=1001) == CommandOpened(
+        5, 0, "tempfail", "cannot run a command: 1000 1001 cannot"
+    )
 
 
 def test_what_cannot_be_run(make_bench: Callable[..., Bench]) -> None:

@@ -19,13 +19,15 @@ HEADERS = b"Delivered-To: a@b\n"
 class Run:
     """A command line with the Command around it, and parent's part in short."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, line: str, content: bytes) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, line: str, content: bytes, ours: bool = False
+    ) -> None:
         self.loop = loop
         self.process = RunningCommand(line, {"PATH": "/usr/bin:/bin"}, Runner(None, None, "/"))
         message = os.memfd_create("message")
         os.write(message, content)
         self.killed = 0
-        self.command = Command(loop, self.process.input, message, HEADERS, self.kill)
+        self.command = Command(loop, self.process.input, message, HEADERS, self.kill, ours=ours)
         self.command.output(self.process.output)
         self.process.input = self.process.output = -1
 
@@ -100,6 +102,31 @@ def test_it_gets_headers_and_content(
 )
 def test_results(loop: asyncio.AbstractEventLoop, line: str, outcome: Outcome) -> None:
     assert run(loop, line) == outcome
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        ("exit 1", "tempfail"),  # an interpreter that finds no program, or a fault nobody thought of
+        ("exit 2", "tempfail"),
+        ("nosuchcommand", "tempfail"),
+        ("/etc/passwd", "tempfail"),
+        ("cat | sh -c 'kill -9 $$'", "tempfail"),  # the shell ends with 137
+        ("exit 120", "tempfail"),
+        ("exit 75", "tempfail"),
+        ("exit 71", "tempfail"),
+        ("kill -9 $$", "tempfail"),
+        ("exit 69", "permfail"),
+        ("exit 67", "permfail"),  # a wrapper's own word
+        ("exit 77", "permfail"),
+    ],
+)
+def test_around_our_own_program_only_what_is_meant_is_for_good(
+    loop: asyncio.AbstractEventLoop, line: str, status: str
+) -> None:
+    assert Run(loop, f"exec 2>/dev/null; cat > /dev/null; {line}", b"x\n", ours=True).outcome()[0] == status
+    if status == "permfail":
+        assert run(loop, line)[0] == status
 
 
 PREMATURE = ("tempfail", "mda exited prematurely", "Error (mda exited prematurely)")
