@@ -1,6 +1,7 @@
 """Which name servers are asked: resolv.conf(5), read again when it changes, and a cache with bounds.
 
-Nothing here asks. A file that is gone or makes no sense changes nothing: what was known stays in force.
+When to ask is resolver.py's business. A file that is gone or makes no sense changes nothing: what was known
+stays in force.
 """
 
 import copy
@@ -9,11 +10,15 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dns.asyncresolver
 import dns.exception
 import dns.flags
 import dns.inet
+import dns.message
+import dns.nameserver
+import dns.rcode
 import dns.resolver
 
 RESOLV_CONF = Path("/etc/resolv.conf")
@@ -25,7 +30,7 @@ PREFER_SECONDS = 60.0
 """For how long a server that answered when those before it did not is asked first."""
 
 PLAIN_SECONDS = 60.0
-"""For how long nobody is asked with EDNS, after servers refused that and answered without (RFC 6891 7)."""
+"""For how long a server is not asked with EDNS that refused that and answered without (RFC 6891 7)."""
 
 CACHE_ANSWERS = 10_000
 POSITIVE_MAX = 86_400.0
@@ -38,6 +43,7 @@ LIFETIME = 20.0
 TIMEOUT_MAX = 30.0
 """Seconds of `options timeout` at most, as resolv.conf(5); at least one."""
 
+_NOT_UNDERSTOOD = {dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS}
 _SIZE_MAX = 65_536
 _EDNS_PAYLOAD = 1232
 
@@ -57,6 +63,36 @@ class BoundedCache(dns.resolver.LRUCache):
         self._fresh(value.nameserver)
 
 
+class Server(dns.nameserver.Do53Nameserver):
+    """A server that is asked once more without EDNS where it does not understand (RFC 6891 7), within the
+    same time. Here, not by whoever asks: the others of the list may be silent until that time is over.
+    """
+
+    def __init__(self, address: str, port: int, plain: dict[str, float], clock: Callable[[], float]) -> None:
+        """`plain`: until when, by `clock`, a server is asked without EDNS at once; noted when that helped."""
+        super().__init__(address, port)
+        self._plain = plain
+        self._clock = clock
+
+    async def async_query(
+        self, request: dns.message.QueryMessage, timeout: float, *arguments: Any, **options: Any
+    ) -> dns.message.Message:
+        """The response. `timeout`: seconds. dns.exception.DNSException, OSError."""
+        began = self._clock()
+        if self._plain.get(self.address, began) <= began:
+            response = await super().async_query(request, timeout, *arguments, **options)
+            if response.rcode() not in _NOT_UNDERSTOOD:
+                return response
+            timeout = max(0.0, timeout - (self._clock() - began))
+        (question,) = request.question
+        plain = dns.message.make_query(question.name, question.rdtype, flags=request.flags)
+        response = await super().async_query(plain, timeout, *arguments, **options)
+        if response.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+            if self._plain.get(self.address, began) <= began:
+                self._plain[self.address] = began + PLAIN_SECONDS
+        return response
+
+
 class Nameservers:
     """A dnspython resolver that follows the file. `servers` and `port`: these instead of any file."""
 
@@ -71,7 +107,8 @@ class Nameservers:
         self._clock = clock
         self._fixed = servers is not None
         self._seen: tuple[int, ...] = ()
-        self._looked = self._preferred = self._plain = clock()
+        self._looked = self._preferred = clock()
+        self._plain: dict[str, float] = {}
         self.lifetime = LIFETIME
         self._order: list[str] = []
         self._resolver = self._made(servers or [], port)
@@ -86,17 +123,14 @@ class Nameservers:
             self._read()
         if self._preferred <= now and self._resolver.nameservers != self._order:
             self._resolver.nameservers = list(self._order)
-        return self._resolver if self._plain <= now else self.plain()
+        return self._resolver
 
-    def plain(self) -> dns.asyncresolver.Resolver:
-        """As current(), but without EDNS."""
-        plain = copy.copy(self._resolver)
-        plain.use_edns(-1)
-        return plain
-
-    def no_edns(self) -> None:
-        """Servers that refused EDNS answered without."""
-        self._plain = self._clock() + PLAIN_SECONDS
+    def asking(self) -> dns.asyncresolver.Resolver:
+        """As current(), for one question, of servers that are asked without EDNS where they refuse that."""
+        asking = copy.copy(self.current())
+        servers = [str(one) for one in asking.nameservers]
+        asking.nameservers = [Server(one, asking.port, self._plain, self._clock) for one in servers]
+        return asking
 
     def _read(self) -> None:
         try:
@@ -125,6 +159,7 @@ class Nameservers:
         made.timeout = min(max(made.timeout, 1.0), TIMEOUT_MAX)
         made.use_edns(0, dns.flags.DO, _EDNS_PAYLOAD)
         self._order = [str(one) for one in made.nameservers]
+        self._plain.clear()
         self._resolver = made
         self.lifetime = _lifetime(lines, made)
 

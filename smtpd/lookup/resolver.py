@@ -13,11 +13,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
 import dns.asyncbackend
-import dns.asyncresolver
 import dns.exception
 import dns.flags
 import dns.name
-import dns.rcode
 import dns.rdata
 import dns.resolver
 import dns.reversename
@@ -40,8 +38,6 @@ ADDRESSES_MAX = 100
 
 QUESTIONS_MAX = 200
 """Questions under way at a time, each with a socket; the others wait."""
-
-_NOT_UNDERSTOOD = {dns.rcode.FORMERR, dns.rcode.NOTIMP, dns.rcode.BADVERS}
 
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9_-]+(\.[a-z0-9_-]+)*", re.ASCII)
 
@@ -184,22 +180,16 @@ class Resolver:
         raise ResolveError(NO_MX, f"no exchanger of {domain} has an address", temporary=False)
 
     async def _ask(self, name: dns.name.Name, kind: str, lifetime: float) -> dns.resolver.Answer | None:
-        """The answer; None when the name has no such record. ResolveError: no such name, or no answer."""
-        resolver = self._nameservers.current()
+        """The answer; None when the name has no such record. ResolveError: no such name, or no answer.
+
+        `lifetime`: seconds, for all that is asked of all servers.
+        """
+        nameservers = self._nameservers
+        resolver = nameservers.asking()
+        lifetime = min(lifetime, nameservers.lifetime)
         try:
             async with self._questions:
-                try:
-                    return await self._resolve(resolver, name, kind, lifetime)
-                except dns.resolver.NoNameservers as error:
-                    if resolver.edns < 0 or not _refuses_edns(error):
-                        raise
-                try:
-                    answer = await self._resolve(self._nameservers.plain(), name, kind, lifetime)
-                except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-                    self._nameservers.no_edns()
-                    raise
-                self._nameservers.no_edns()
-                return answer
+                return await resolver.resolve(name, kind, lifetime=lifetime, search=not name.is_absolute())
         except dns.resolver.NXDOMAIN:
             raise ResolveError(NO_DOMAIN, f"{_text(name)} does not exist", temporary=False) from None
         except dns.resolver.NoAnswer:
@@ -207,18 +197,6 @@ class Resolver:
         except (dns.exception.DNSException, OSError) as error:
             detail = f"{_text(name)} {kind}: {type(error).__name__}"
             raise ResolveError(TEMPORARY, detail, temporary=True) from None
-
-    async def _resolve(
-        self, resolver: dns.asyncresolver.Resolver, name: dns.name.Name, kind: str, lifetime: float
-    ) -> dns.resolver.Answer:
-        lifetime = min(lifetime, self._nameservers.lifetime)
-        return await resolver.resolve(name, kind, lifetime=lifetime, search=not name.is_absolute())
-
-
-def _refuses_edns(error: dns.resolver.NoNameservers) -> bool:
-    """Did any of the servers not understand the question (RFC 6891 7)?"""
-    responses = (response for *_, response in error.kwargs["errors"])
-    return any(response is not None and response.rcode() in _NOT_UNDERSTOOD for response in responses)
 
 
 def _name(name: str, *, relative: bool = False) -> dns.name.Name:

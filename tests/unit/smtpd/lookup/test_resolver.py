@@ -180,50 +180,6 @@ def test_more_addresses_than_anybody_needs(resolver: Resolver, dns_server: DnsSe
     assert len(run(resolver.host("huge.example")).hosts[0].addresses) == ADDRESSES_MAX
 
 
-@pytest.mark.parametrize("how", ["FORMERR", "NOTIMP", "BADVERS", "mute"])
-def test_a_server_without_edns(resolver: Resolver, dns_server: DnsServer, run: Run, how: str) -> None:
-    """Asked again without, and for a while at once."""
-    dns_server.refuses_edns = how
-    dns_server.add("old.example", "A", "192.0.2.1")
-    dns_server.add("old.example", "AAAA")
-    assert run(resolver.host("old.example")).hosts[0].addresses == ["192.0.2.1"]
-    assert dns_server.with_edns == 2 and dns_server.asked["old.example", "A"] == 2
-    assert not failure(run, resolver.host("gone.example")).temporary
-    assert dns_server.with_edns == 2
-    resolver._nameservers._plain = 0
-    assert not failure(run, resolver.host("gone2.example")).temporary
-    assert dns_server.with_edns == 4
-    assert resolver._nameservers.current().edns == -1, "no such name is an answer too"
-
-
-def test_a_server_that_understands_nothing(resolver: Resolver, dns_server: DnsServer, run: Run) -> None:
-    dns_server.fails("x.example", "NOTIMP")
-    assert temporary(run, resolver.host("x.example"))
-    assert resolver._nameservers.current().edns == 0, "EDNS is not to blame"
-
-
-def test_one_of_several_servers_is_dead(hosts: Hosts, dns_server: DnsServer, run: Run) -> None:
-    """The next one is asked, and first for a while; a lame one costs nothing."""
-    dns_server.add("x.example", "A", "192.0.2.1")
-    dns_server.add("y.example", "A", "192.0.2.2")
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
-        silent.bind(("127.0.0.2", dns_server.port))
-        silent.setblocking(False)
-        servers = ["127.0.0.2", "127.0.0.3", "127.0.0.1"]  # silent, nobody there, good
-        resolver = Resolver(hosts, nameservers=servers, port=dns_server.port)
-        resolver._nameservers.current().timeout = 0.2
-        assert run(resolver.host("x.example")).hosts[0].addresses == ["192.0.2.1"]
-        assert silent.recv(512), "it was asked"
-        while True:
-            try:
-                silent.recv(512)
-            except BlockingIOError:
-                break
-        assert run(resolver.host("y.example")).hosts[0].addresses == ["192.0.2.2"]
-        with pytest.raises(BlockingIOError):
-            silent.recv(512)
-
-
 # the cache
 
 
