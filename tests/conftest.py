@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis' settings, and which marked tests run here."""
+"""What all tests share: hypothesis' settings, which marked tests run here, and which again."""
 
 import os
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ import kinds
 import pytest
 import tree
 from hypothesis import HealthCheck, settings
+from reruns import reruns
 
 from smtpd.messages.catalogue import CATALOGUE
 
@@ -22,7 +23,9 @@ settings.load_profile("here")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave soak tests out unless -m names them; skip, with the reason, what needs root."""
+    """Leave soak tests out unless -m names them; skip, with the reason, what needs root; say what is tried
+    again when it fails.
+    """
     if "soak" not in str(config.getoption("-m")):
         soak = [item for item in items if item.get_closest_marker("soak")]
         if soak:
@@ -32,6 +35,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("root"):
                 item.add_marker(pytest.mark.skip(reason="needs to be root"))
+    for item in items:
+        test = f"{os.path.relpath(item.path, tree.ROOT / 'tests')}::{item.name}"
+        again = reruns(test, is_property=hasattr(getattr(item, "obj", None), "is_hypothesis_test"))
+        if again:
+            item.add_marker(pytest.mark.flaky(reruns=again))
 
 
 @pytest.fixture(autouse=True)

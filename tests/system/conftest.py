@@ -18,10 +18,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "/tests/system/" in str(item.path):
             item.add_marker(pytest.mark.system)
-            if item.path.name != "test_kill9.py":  # a mail lost once is a mail lost
-                item.add_marker(pytest.mark.flaky(reruns=2))
-        elif "/tests/unit/" in str(item.path):  # those of processes and sockets know of time too
-            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture
