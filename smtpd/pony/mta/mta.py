@@ -6,6 +6,7 @@ first.
 """
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -68,6 +69,9 @@ SWEEP_SECONDS = 1.0
 """How often the deadlines of all sessions are looked at: no timer of their own is set at each command."""
 
 ROUTES_SECONDS = 60.0
+
+NAME_AGAIN_SECONDS = 60.0
+"""When DNS could not say a host's name, a connection that begins so much later asks again."""
 
 _DIRECT = RelayHost("", 25, OPPORTUNISTIC, False, "")
 
@@ -340,7 +344,7 @@ class Mta:
         self.routing.count()
         if self._sweeping is None:
             self._sweeping = self.loop.call_later(SWEEP_SECONDS, self._sweep)
-        if not route.dst.reversed:
+        if route.dst.ask_name <= self.loop.time():
             self._find_name(route.dst)
         if relay.key.helo_src and route.src.address:
             self._find_helo(session, relay.key.helo_src, route.src.address)
@@ -358,10 +362,12 @@ class Mta:
         """
 
         def found(reply: ReverseNameFound | None) -> None:
-            if reply is not None and reply.status == OK:
-                host.reverse = reply.name
+            if reply is None or reply.status == TEMPFAIL:
+                host.ask_name = self.loop.time() + NAME_AGAIN_SECONDS
+            elif reply.status == OK:
+                host.own_name = reply.name
 
-        host.reversed = True
+        host.ask_name = math.inf  # once is enough; who is gone and comes back is asked for again
         self._process.peer(LOOKUP).ask(ReverseName(host.address), found)
 
     def _find_helo(self, session: MtaSession, table: str, address: str) -> None:

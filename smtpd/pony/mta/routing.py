@@ -80,30 +80,35 @@ class Source(Places):
 
 
 class Host(Places):
-    """An address to connect to. `name`: its own, as reverse DNS has it, else the one under which it was found
-    last; `reversed`: DNS was asked.
+    """An address to connect to. `own_name`: as reverse DNS has it, "" if there is none or it is not known
+    yet; `found_as`: the name under which it was found last, and others may have found it under theirs.
+
+    `ask_name`: from when on DNS is to be asked for its name.
     """
 
-    __slots__ = ("address", "family", "found_as", "lastconn", "reverse", "reversed")
+    __slots__ = ("address", "ask_name", "family", "found_as", "lastconn", "own_name")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, address: str) -> None:
         super().__init__(loop)
         self.address = address
         self.found_as = ""
-        self.reverse = ""
-        self.reversed = False
+        self.own_name = ""
+        self.ask_name = NEVER
         self.family = family_of(address)
         self.lastconn = NEVER
 
     @property
     def name(self) -> str:
-        """ "" if there is none."""
-        return self.reverse or self.found_as
+        """For lists; "" if there is none."""
+        return self.own_name or self.found_as
+
+    def called(self, name: str) -> str:
+        """As in log lines of who knows it by this name: `192.0.2.1 (mx.example.org)`."""
+        text, name = bracketed(self.address), self.own_name or name
+        return f"{text} ({name})" if name and name != self.address else text
 
     def __str__(self) -> str:
-        """As in log lines: `192.0.2.1 (mx.example.org)`."""
-        text = bracketed(self.address)
-        return f"{text} ({self.name})" if self.name and self.name != self.address else text
+        return self.called(self.found_as)
 
 
 class Mx(NamedTuple):

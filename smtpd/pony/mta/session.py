@@ -92,7 +92,8 @@ class MtaSession:
         host, port = self._route.dst, self.relay.key.port
         scheme = "lmtp" if self.relay.key.lmtp else _SCHEMES[self._tls]
         address = f"{scheme}://{bracketed(host.address)}:{port}"
-        self.mta.log.info(f"{self.id:016x} mta connecting address={address} host={host.name}")
+        name = host.own_name or self._mx.name
+        self.mta.log.info(f"{self.id:016x} mta connecting address={address} host={name}")
         self._helo = helo
         self._client = Client(self._settings())
         try:
@@ -229,8 +230,8 @@ class MtaSession:
 
     @property
     def host(self) -> str:
-        """The other end, as in the log."""
-        return str(self._route.dst)
+        """The other end, as in the log: by its own name, or as this session's domain has it."""
+        return self._route.dst.called(self._mx.name)
 
     def wake(self) -> None:
         """The relay has a task."""
@@ -442,7 +443,7 @@ class MtaSession:
             event.status,
             event.esc,
             self._connection.source,
-            str(self._route.dst),
+            self.host,
             "DSN" not in self._client.extensions,
         )
 
@@ -479,7 +480,7 @@ class MtaSession:
         else:
             self.mta.log.info(f"{self.id:016x} mta error reason={event.reason}")
         if not event.ready and self.relay.key.secure:
-            self._connector.trouble = f"{self._route.dst}: {event.reason}"
+            self._connector.trouble = f"{self.host}: {event.reason}"
         self._write()
         self._connection.close()
 
