@@ -22,7 +22,7 @@ from .mda.mda import Mda
 from .mta.listing import Listing
 from .mta.mta import Mta
 from .mta.pauses import ALL
-from .mta.routing import Route
+from .mta.routing import Host, Route, address_literal
 
 if TYPE_CHECKING:
     from smtpd.mproc.process import Process
@@ -82,17 +82,16 @@ class Hindrances:
         return "", None, ""
 
     def _disabled(self, relay: "Relay | None", names: set[str], tries: list[Try]) -> "list[Route]":
-        """Routes to hosts of its destination that are not to be used now."""
+        """Routes to hosts of its destination that are not to be used now. By address: relay and domain go
+        when there is nothing left to do, and what a host is called changes when DNS has answered."""
         addresses = {mx.host.address for mx in relay.domain.mxs} if relay is not None else set()
+        addresses |= self._mta.deferred.addresses(names)
         for found in self._mta.routing.domains.values():
             if found.name in names:
                 addresses |= {mx.host.address for mx in found.mxs}
-        hosts = {each.host for each in tries}
-        return [
-            route
-            for route in self._mta.routing
-            if route.disabled and (route.dst.address in addresses or str(route.dst) in hosts)
-        ]
+        for each in tries:  # `192.0.2.1 (mx.example.org)`, or the name of what it was to go to
+            addresses.add(address_literal(each.host.partition(" ")[0], bare=True))
+        return [route for route in self._mta.routing if route.disabled and route.dst.address in addresses]
 
     def of_relay(self, relay: "Relay") -> list[tuple[str, str, int]]:
         """What a relay waits for: what, name and number of each Hindrance."""
@@ -108,24 +107,22 @@ class Hindrances:
         if connector.timer is None:
             return []
         relay, limits = connector.relay, connector.relay.limits
+        stands_at = connector.stands_at
+        routes = [place for place in stands_at if isinstance(place, Route)]
+        hosts = [place for place in stands_at if isinstance(place, Host)]
         counts = {
             "maxconn_per_domain": relay.domain.nconn,
             "maxconn_per_source": connector.source.taken(limits.maxconn_per_source),
             "maxconn_per_connector": connector.nconn,
             "maxconn_per_relay": relay.nconn,
-            "maxconn_per_host": min((mx.host.nconn for mx in relay.domain.mxs), default=0),
-            "maxconn_per_route": self._route_connections(connector),
+            "maxconn_per_host": max((host.nconn for host in hosts), default=0),
+            "maxconn_per_route": max((route.nconn for route in routes), default=0),
         }
         reached = [
             ("limit", _NAMES[name], getattr(limits, name))
             for name, count in counts.items()
             if count >= getattr(limits, name)
         ]
-        first = [("first", str(place.dst), 0) for place in connector.stands_at if isinstance(place, Route)]
+        first = [("first", str(route.dst), 0) for route in routes if route.new and route.nconn]
         left = max(0, int(connector.timer.when() - self._loop.time()))
         return reached or first or [("delay", "", left)]
-
-    def _route_connections(self, connector: "Connector") -> int:
-        hosts = {mx.host for mx in connector.relay.domain.mxs}
-        routes = [r for r in self._mta.routing if r.src is connector.source and r.dst in hosts]
-        return min((route.nconn for route in routes), default=0)

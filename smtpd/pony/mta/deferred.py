@@ -39,6 +39,16 @@ class Deferred:
         if len(waiting.evpids) < self._most:
             waiting.evpids[evpid] = None
 
+    def addresses(self, names: set[str]) -> set[str]:
+        """Of the hosts that were tried for destinations of these names. They are known here longer than
+        anywhere else: until something works."""
+        found: set[str] = set()
+        for name in names:
+            for as_host in (False, True):
+                if waiting := self._waiting.get((name, as_host)):
+                    found |= waiting.addresses
+        return found
+
     def take(self, destination: Destination) -> list[int]:
         """Those of a destination, in the order they came."""
         waiting = self._waiting.pop(destination, None)

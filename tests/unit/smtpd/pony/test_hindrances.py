@@ -7,16 +7,10 @@ import pytest
 
 from smtpd.messages.control_tries import FindHindrances, Hindered, Hindrance
 from smtpd.pony.hindrances import Hindrances
+from smtpd.pony.mta.deferred import Deferred
 from smtpd.pony.mta.pauses import ALL
-from smtpd.pony.mta.routing import Host as RealHost
-from smtpd.pony.mta.routing import Route
+from smtpd.pony.mta.routing import Host, Route
 from smtpd.pony.tries import Tries
-
-
-class Host(SimpleNamespace):
-    """As itself only, like the real one."""
-
-    __hash__ = object.__hash__
 
 
 class Source(SimpleNamespace):
@@ -49,14 +43,15 @@ class World:
     def __init__(self) -> None:
         limits = dict.fromkeys(("host", "route", "source", "connector", "relay", "domain"), 10)
         self.limits = SimpleNamespace(task_hiwat=50, **{f"maxconn_per_{k}": n for k, n in limits.items()})
-        self.host = Host(address="192.0.2.9", nconn=0)
+        loop: Any = None
+        self.host = Host(loop, "192.0.2.9")
         self.domain = SimpleNamespace(name="z.example", nconn=0, mxs=[SimpleNamespace(host=self.host)])
         self.relay = SimpleNamespace(
             id=77, domain=self.domain, limits=self.limits, nconn=0, tasks={}, connectors={}, waits_for=list
         )
         self.routes: list[Any] = []
         self.mta: Any = SimpleNamespace(
-            tries=Tries(), relays=[self.relay], sessions=[], pauses=set(), routing=self
+            tries=Tries(), relays=[self.relay], sessions=[], pauses=set(), routing=self, deferred=Deferred(9)
         )
         self.domains: dict[int, Any] = {}
         self.mda = NoUsers()
@@ -119,17 +114,39 @@ def test_limits(world: World, name: str) -> None:
         "relay": world.relay,
         "domain": world.domain,
     }[name].nconn = 10
+    one.stands_at = [world.host]
     world.add(one)
     assert world.ask(holdq=77).hindrances[1:] == [Hindrance("limit", f"max-conn-per-{name}", 10)]
 
 
 def test_a_first_connection(world: World) -> None:
     loop: Any = None
-    host = RealHost(loop, "192.0.2.9")
     one = connector(timer=101)
-    one.stands_at = [host, Route(loop, 1, one.source, host)]
+    route = Route(loop, 1, one.source, world.host)
+    one.stands_at = [world.host, route]
     world.add(one)
+    route.nconn = 1
     assert world.ask(holdq=77).hindrances[1:] == [Hindrance("first", "192.0.2.9", 0)]
+    route.nconn = 0  # it is over, and the next is asked in a moment
+    assert world.ask(holdq=77).hindrances[1:] == [Hindrance("delay", "", 1)]
+
+
+def test_one_of_two_hosts_is_full(world: World) -> None:
+    """The other cannot be used: there is none that is tried for the first time."""
+    loop: Any = None
+    one = connector(timer=101)
+    route = Route(loop, 1, one.source, world.host)
+    route.new, route.nconn = False, 10
+    one.stands_at = [route]
+    world.domain.mxs.append(SimpleNamespace(host=Host(loop, "192.0.2.10")))
+    world.add(one)
+    assert world.ask(holdq=77).hindrances[1:] == [Hindrance("limit", "max-conn-per-route", 10)]
+    one.stands_at = [world.host]
+    world.host.nconn = 10
+    assert world.ask(holdq=77).hindrances[1:] == [Hindrance("limit", "max-conn-per-host", 10)]
+    world.host.nconn, route.nconn, route.late = 1, 1, 1
+    one.stands_at = [route]
+    assert world.ask(holdq=77).hindrances[1:] == [Hindrance("delay", "", 1)]
 
 
 def test_in_a_session(world: World) -> None:
@@ -148,6 +165,33 @@ def test_routes_and_pauses(world: World) -> None:
     found = world.ask()
     assert found.routes == [world.routes[0]]
     assert [pause.source for pause in found.paused] == ["192.0.2.1", "192.0.2.2"]
+
+
+@pytest.mark.parametrize(
+    ("tried", "address"),
+    [
+        ("192.0.2.9", "192.0.2.9"),  # a smart host: what its relay was called
+        ("[192.0.2.9]", "192.0.2.9"),
+        ("[ipv6:2001:db8::9]", "2001:db8::9"),
+        ("2001:db8::9", "2001:db8::9"),
+        ("192.0.2.9 (found.example)", "192.0.2.9"),  # a session, before the host had its own name
+        ("[2001:db8::9] (found.example)", "2001:db8::9"),
+        ("mail.example", "192.0.2.9"),  # a host by name, an MX's domain
+    ],
+)
+def test_a_route_is_found_when_all_else_is_gone(world: World, tried: str, address: str) -> None:
+    """The relay, the domain; and its host has a name of its own by now."""
+    world.mta.relays.clear()
+    loop: Any = None
+    host = Host(loop, address)
+    host.own_name = "its.own.example"
+    route = SimpleNamespace(dst=host, disabled="net", nconn=0, src=None)
+    other = SimpleNamespace(dst=Host(loop, "192.0.2.77"), disabled="net", nconn=0, src=None)
+    world.routes = [other, route]
+    world.mta.tries.failed(5, 1, "", tried, "no")
+    world.mta.deferred.add(("mail.example", tried == "mail.example"), 5, {"192.0.2.9"})
+    world.mta.deferred.add(("other.example", False), 6, {"192.0.2.77"})
+    assert world.ask().routes == [route]
 
 
 def test_deliveries_to_a_user(world: World) -> None:

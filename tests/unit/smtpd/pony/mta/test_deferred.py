@@ -33,6 +33,16 @@ def test_by_address_and_by_name() -> None:
     assert deferred.take_by_name("*") == [5, 6]
 
 
+def test_hosts_that_were_tried() -> None:
+    deferred = Deferred(10)
+    deferred.add(A, 1, {"192.0.2.1"})
+    deferred.add(SMART, 4, {"192.0.2.4"})
+    deferred.add(B, 5, {"192.0.2.5"})
+    assert deferred.addresses({"a.example", "z.example"}) == {"192.0.2.1", "192.0.2.4"}
+    deferred.take(A)
+    assert deferred.addresses({"a.example"}) == {"192.0.2.4"}
+
+
 def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     deferred = Deferred(2)
     for evpid in range(5):
