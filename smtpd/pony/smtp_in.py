@@ -7,7 +7,6 @@ ends them. Nothing is known here of SMTP's commands.
 
 import asyncio
 import os
-import resource
 import socket
 import time
 from functools import partial
@@ -21,6 +20,7 @@ from smtpd.mproc.process import Process
 from smtpd.protocol.rfc5322 import date_text
 from smtpd.protocol.smtp.session_io import ServerSettings
 
+from .descriptors import shares
 from .listener import Listener, settings_of
 from .smtp_in_session import SmtpInSession, TurnedAway
 
@@ -28,13 +28,6 @@ SWEEP_INTERVAL = 5.0
 """Seconds between two looks at the deadlines of all sessions: no timer of their own need be set at each
 command.
 """
-
-DESCRIPTORS_KEPT = 128
-"""Descriptors that sessions may not use up: links, listeners, deliveries, relaying."""
-
-DESCRIPTORS_PER_SESSION = 2
-"""A connection, and the message that comes in over it."""
-
 
 NAMES_KEPT = 1024
 """Clients whose names are remembered, for those that connect again and again."""
@@ -54,7 +47,7 @@ class SmtpIn:
         self.sessions: set[SmtpInSession] = set()
         self.listeners: list[Listener] = []
         self._by_address: dict[str, Listener] = {}
-        self.max_sessions = most_sessions(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        self.max_sessions = shares(process.config.mda.max_session).clients
         self.stopping = False
         self._accepting = False
         self._paused = False
@@ -222,8 +215,3 @@ class SmtpIn:
             local = time.localtime(second)
             self._date = date_text(local[:7], local.tm_gmtoff, local.tm_zone)
         return self._date
-
-
-def most_sessions(descriptors: int) -> int:
-    """How many sessions a process with so many descriptors can bear, at least one."""
-    return max(1, (descriptors - DESCRIPTORS_KEPT) // DESCRIPTORS_PER_SESSION)

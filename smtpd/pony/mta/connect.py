@@ -26,6 +26,9 @@ LATE_SECONDS = 3.0
 """Seconds until a connection that has not come about is late: SYN was sent three times by then. Hosts that
 are well have greeted and answered EHLO too."""
 
+_SCARCE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+"""What is wrong with ourselves and says nothing of a route."""
+
 _UNREACHABLE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 
@@ -60,7 +63,10 @@ class Connector:
     def connect(self, again: bool = False) -> None:
         """Make the connections that are useful and allowed now; see to the next if it has to wait.
 
-        `again`: something has changed, so a wait that was decided before is over.
+        `again`: something has changed, so a wait that was decided before is over. Who was first in a line
+        where places are free never comes out of here still first in it with nothing taken: it has begun a
+        connection, or left the line, by _wait() or _stand_in(). Places._serve relies on that: it asks the
+        first in line, and would ask the same one for ever.
         """
         if self.timer is not None:
             if not again:
@@ -102,6 +108,7 @@ class Connector:
             self.source.lastconn + limits.conndelay_source,
             self.lastconn + limits.conndelay_connector,
             relay.lastconn + limits.conndelay_relay,
+            relay.mta.resume_at,
         )
         if self.nconn >= limits.maxconn_per_connector:
             return self._wait(now + DELAY_CHECK_LIMIT)  # the end of any of them is told
@@ -115,6 +122,8 @@ class Connector:
             return self._wait(until)
         if not self.source.is_free(self, limits.maxconn_per_source):
             return self._wait(now + DELAY_CHECK_LIMIT, (self.source, limits.maxconn_per_source))
+        if not relay.mta.places.is_free(self, relay.mta.most_connections):
+            return self._wait(now + DELAY_CHECK_LIMIT, (relay.mta.places, relay.mta.most_connections))
         choice = relay.mta.routing.find_route(
             domain.mxs, self.source, limits, now, self, relay.backup_preference
         )
@@ -132,6 +141,7 @@ class Connector:
         for book in (self, relay, relay.domain):
             book.nconn += 1
             book.lastconn = now
+        relay.mta.places.nconn += 1
         relay.mta.routing.connected(route, now)
         session = relay.mta.new_session(self, route, mx)
         relay.mta.loop.call_later(LATE_SECONDS, self._look_after, session, route)
@@ -158,21 +168,27 @@ class Connector:
         self.relay.mta.routing.unreached(route.dst.family, now)
         self.connect(again=True)
 
-    def unreached(self, route: Route, error: int | None) -> None:
-        """There is no connection, and this is what the system says."""
+    def unreached(self, route: Route, error: int | None) -> bool:
+        """There is no connection, and this is what the system says. Was it tried at all?"""
+        if error in _SCARCE:
+            self.relay.mta.resume_at = self.relay.mta.loop.time() + DELAY_CHECK_LIMIT
+            return False
         if error == errno.EADDRNOTAVAIL and route.src.address:
             self.fail("source")
         elif error in _UNREACHABLE:
             self.relay.mta.routing.unreached(route.dst.family, self.relay.mta.loop.time())
+        return True
 
-    def collect(self, route: Route, *, failed: bool = False) -> None:
-        """A session is over. `failed`: it never took mail."""
+    def collect(self, route: Route, *, failed: bool = False, blameless: bool = False) -> None:
+        """A session is over. `failed`: it never took mail; `blameless`: the host was asked for nothing."""
         relay = self.relay
         self.nconn -= 1
         for book in (relay, relay.domain):
             book.nconn -= 1
             book.changed()
-        relay.mta.routing.disconnected(route, relay.mta.loop.time(), failed=failed)
+        relay.mta.places.nconn -= 1
+        relay.mta.places.changed()
+        relay.mta.routing.disconnected(route, relay.mta.loop.time(), failed=failed, blameless=blameless)
 
     def fail(self, error: str) -> None:
         """Nothing more is to be had of it."""

@@ -52,6 +52,7 @@ from smtpd.mproc.peer import Peer
 from smtpd.mproc.process import Process
 from smtpd.protocol.relayhost import NO_TLS, OPPORTUNISTIC, STARTTLS, RelayHost, parse_relay_url
 
+from ..descriptors import shares
 from ..tries import Tries
 from .connect import Connector
 from .contexts import ClientContexts
@@ -59,6 +60,7 @@ from .deferred import Deferred
 from .hoststats import HostStats
 from .ourselves import Ourselves
 from .pauses import Pauses
+from .places import Places
 from .relay import Relay, RelayKey
 from .routing import NEVER, Domain, Host, Mx, Route, Routing, Source, address_literal, family_of
 from .session import MtaSession
@@ -82,7 +84,10 @@ _DEFAULT_ERRORS = {
 
 
 class Mta:
-    """All relaying of this process."""
+    """All relaying of this process. `places`: of all its connections together, `most_connections` at a time.
+
+    `resume_at`: no connection is made before, because the system had no descriptor, or no memory, for one.
+    """
 
     def __init__(self, process: Process, contexts: ClientContexts | None = None) -> None:
         """`contexts`: made before the privilege drop."""
@@ -103,6 +108,9 @@ class Mta:
         )
         self._ourselves = Ourselves(self._config.listeners)
         self.deferred = Deferred(self._config.mta_max_deferred)
+        self.places = Places(process.loop)
+        self.most_connections = shares(self._config.mda.max_session).relaying
+        self.resume_at = NEVER
         self._dirty: dict[Relay, None] = {}
         self._sweeping: asyncio.TimerHandle | None = None
         self._routes_swept = NEVER
@@ -443,8 +451,9 @@ class Mta:
         now = self.loop.time()
         for session in list(self._sessions):
             session.check(now)
+        wanted = self.places.waiting - len(self.places.leaving)
         for source in list(self.routing.sources.values()):
-            source.make_room(now)
+            source.make_room(now, wanted)
         if now - self._routes_swept > ROUTES_SECONDS:
             self._routes_swept = now
             self.routing.sweep(self._config.mta_limits[DEFAULT_LIMITS], now)

@@ -202,13 +202,15 @@ class Relay(Places):
         self.mta.routing.reached(route.dst.family)
         self.mta.works_again(self)
 
-    def session_over(self, connector: Connector, route: Route, was_ready: bool) -> None:
-        """A session ended, for whatever reason."""
+    def session_over(
+        self, connector: Connector, route: Route, was_ready: bool, *, blameless: bool = False
+    ) -> None:
+        """A session ended, for whatever reason; `blameless`: before it could ask the host for anything."""
         self.sessions -= 1
         if was_ready:
             self.ready -= 1
             route.ready -= 1
-        connector.collect(route, failed=not was_ready)
+        connector.collect(route, failed=not was_ready, blameless=blameless)
         connector.connect(again=True)
         self.drain()
         self.mta.relay_quiet(self)

@@ -59,12 +59,14 @@ class Source(Places):
         """Connections that count: hosts that are dead or silent use up nothing at first."""
         return self.nconn - min(len(self.late), LATE_TIMES * limit)
 
-    def make_room(self, now: float) -> None:
-        """While others wait because there are too many late connections, end as many of these."""
-        if not self._lines:
-            return
-        excess = len(self.late) - LATE_TIMES * min(self._lines)
-        for session, since in list(islice(self.late.items(), max(0, min(self.waiting, excess)))):
+    def make_room(self, now: float, wanted: int = 0) -> None:
+        """While others wait because there are too many late connections, end as many of these. `wanted`: so
+        many more wait because there are too many connections at all.
+        """
+        if self._lines:
+            excess = len(self.late) - LATE_TIMES * min(self._lines)
+            wanted = max(wanted, min(self.waiting, excess))
+        for session, since in list(islice(self.late.items(), max(0, wanted))):
             if now - since < PATIENCE_SECONDS:
                 break
             del self.late[session]
@@ -325,15 +327,17 @@ class Routing:
             end.nconn += 1
             end.lastconn = now
 
-    def disconnected(self, route: Route, now: float, *, failed: bool = False) -> None:
+    def disconnected(
+        self, route: Route, now: float, *, failed: bool = False, blameless: bool = False
+    ) -> None:
         """A connection is over. If none on this route ever worked, or this one did not (`failed`) and there
-        is no other, the route is left alone for a while.
+        is no other, the route is left alone for a while, unless it was not even tried (`blameless`).
         """
         for end in (route, route.src, route.dst):
             end.nconn -= 1
             end.changed()
         route.lastdisc = now
-        if route.new or (failed and not route.ready):
+        if not blameless and (route.new or (failed and not route.ready)):
             self.disable(route)
 
     def unreached(self, family: str, now: float) -> None:

@@ -64,7 +64,7 @@ class MtaSession:
         self.messages = 0
         self._connector = connector
         self._route = route
-        self._presence = Presence(self, route.src, route.dst, route, self.relay.domain)
+        self._presence = Presence(self, route.src, route.dst, route, self.relay.domain, mta.places)
         self._mx = mx
         self._tls = self.relay.key.tls  # as the relay wants it, NO_TLS once that came to nothing
         self._handshaking = False
@@ -83,7 +83,7 @@ class MtaSession:
         self._ready = False
         self._quitting = False
         self._stopping = False
-        self._over = False
+        self._over = self._blameless = False  # blameless: the host, though it came to nothing
 
     # connection
 
@@ -102,7 +102,7 @@ class MtaSession:
         except TimeoutError:
             reason = "Connection timeout"
         except OSError as error:
-            self._connector.unreached(self._route, error.errno)
+            self._blameless = not self._connector.unreached(self._route, error.errno)
             reason = f"Connection failed: {os.strerror(error.errno) if error.errno else error}"
         except asyncio.CancelledError:
             reason = "Connection given up"
@@ -497,4 +497,4 @@ class MtaSession:
             self.relay.quitting -= 1
         self._next.give_back()
         self.mta.session_over(self)
-        self.relay.session_over(self._connector, self._route, self._ready)
+        self.relay.session_over(self._connector, self._route, self._ready, blameless=self._blameless)

@@ -15,7 +15,7 @@ from smtpd.messages.parent_pony import CloseListenSocket, ListenSocket
 from smtpd.messages.pony_lookup import ReverseName, ReverseNameFound
 from smtpd.mproc.dispatch import handlers_of
 from smtpd.pony import smtp_in
-from smtpd.pony.smtp_in import SmtpIn, most_sessions
+from smtpd.pony.smtp_in import SmtpIn
 
 
 def test_counters(bench: Any) -> None:
@@ -214,11 +214,6 @@ def test_generation_and_settings_are_those_of_the_listener(make_bench: Any) -> N
     bench.greeted()
     bench.say(client, b"RCPT TO:<a@b>\r\n")
     assert bench.lookup.heard[-1].generation == 7
-
-
-def test_most_sessions() -> None:
-    assert most_sessions(1024) == 448
-    assert most_sessions(10) == 1
 
 
 def test_messages_handled() -> None:

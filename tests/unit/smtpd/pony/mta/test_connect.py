@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -45,8 +46,21 @@ class Mta:
         self.routing = Routing(loop, self.log, Stat())  # type: ignore[arg-type]
         self.pauses = Pauses()
         self.stopping = False
+        self.places = Places(loop)
+        self.most_connections = 1000
+        self.resume_at = NEVER
         self.begun: list[Route] = []
         self.sessions: list[Any] = []
+
+    def run_until(self, condition: Callable[[], object]) -> None:
+        """Turn the loop until it is true."""
+
+        async def wait() -> None:
+            async with asyncio.timeout(20):
+                while not condition():
+                    await asyncio.sleep(0)
+
+        self.loop.run_until_complete(wait())
 
     def new_session(self, connector: Connector, route: Route, mx: object) -> Any:
         route.new = False
@@ -226,6 +240,54 @@ def test_late_connections_do_not_use_up_the_source(make: Any, monkeypatch: pytes
     another.close()
 
 
+def test_all_relays_and_sources_share_what_the_process_can_hold(make: Any) -> None:
+    """Whoever waits longest has what any other gives up."""
+    made = [make(FREE, 1, (f"192.0.2.{number}",)) for number in range(1, 4)]
+    mta = made[0][2]
+    mta.most_connections = 1
+    connectors = [
+        Connector(relay, mta.routing.source(f"192.0.2.10{i}")) for i, (relay, _, _) in enumerate(made)
+    ]
+    for connector in connectors:
+        connector.connect()
+    assert len(mta.begun) == 1 and mta.places.waiting == 2
+    for number in range(2):
+        made[number][0].tasks.clear()
+        connectors[number].collect(mta.begun[number])
+        mta.run_until(lambda number=number: len(mta.begun) == number + 2)
+    assert [route.dst.address for route in mta.begun] == ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+    assert mta.places.nconn == 1 and mta.places.waiting == 0
+    for connector in connectors:
+        connector.close()
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+def test_no_descriptor_is_no_fault_of_the_route(
+    make: Any, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """Nobody connects for a while, then goes on where he was."""
+    relay, connector, mta = make(FREE, 1)
+    connector.connect()
+    (route,) = mta.begun
+    route.new = True
+    assert not connector.unreached(route, error)
+    connector.collect(route, failed=True, blameless=True)
+    connector.connect(again=True)
+    _, other, _ = make(FREE, 1, ("192.0.2.2",))
+    other.connect()
+    assert len(mta.begun) == 1 and not route.disabled and connector.error == other.error == ""
+    for each in (connector, other):
+        assert each.timer.when() == pytest.approx(mta.resume_at, abs=0.5)
+    assert mta.resume_at > mta.loop.time()
+    mta.resume_at = NEVER
+    connector.connect(again=True)
+    assert mta.begun == [route, route]
+    connector.collect(route, failed=True)
+    assert route.disabled
+    for each in (connector, other):
+        each.close()
+
+
 @pytest.mark.parametrize(
     ("error", "source", "suspect", "failed"),
     [
@@ -241,7 +303,7 @@ def test_what_the_system_says(make: Any, error: int | None, source: str, suspect
     relay, _, mta = make(FREE, 1)
     connector = Connector(relay, mta.routing.source(source))
     route = mta.routing.route(connector.source, relay.domain.mxs[0].host)
-    connector.unreached(route, error)
+    assert connector.unreached(route, error)
     assert mta.routing.suspects("inet4", mta.loop.time()) is suspect
     assert connector.error == failed
     connector.recover("net")

@@ -252,6 +252,10 @@ def test_too_many_late_connections_end_after_a_while(routing: Routing) -> None:
     assert [session.ended for session in sessions] == [True] + 6 * [False], "not before their time"
     source.make_room(2000)
     assert [session.ended for session in sessions] == 2 * [True] + 5 * [False], "no more than too many"
+    source.make_room(2000, 2)
+    assert [session.ended for session in sessions] == 4 * [True] + 3 * [False], "but others may wait as well"
+    source.make_room(1004 + module.PATIENCE_SECONDS - 1, 2)
+    assert len(source.late) == 3
 
 
 def test_a_family_that_does_not_answer_comes_last_among_equals(routing: Routing) -> None:

@@ -14,6 +14,7 @@ from smtpd.pony.holdq import HoldQueue
 from smtpd.pony.mta import session as session_module
 from smtpd.pony.mta.connect import Connector
 from smtpd.pony.mta.pauses import Pauses
+from smtpd.pony.mta.places import Places
 from smtpd.pony.mta.relay import Relay
 from smtpd.pony.mta.routing import Routing
 from smtpd.pony.mta.session import MtaSession
@@ -61,6 +62,7 @@ class Bench:
             routing=self.routing,
             pauses=Pauses(),
             stopping=False,
+            places=Places(process.loop),
             session_over=self.over.append,
             relay_quiet=lambda relay: None,
             task_failed=lambda *arguments: self.failed.append(arguments),
