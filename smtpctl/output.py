@@ -155,6 +155,13 @@ class Output:
         elif self._err.isatty():
             self._err.write("\n")
 
+    def abandon(self, *, complaints: bool = False) -> None:
+        """Nobody takes what was written: that, and what will be, goes nowhere. `complaints`: these too."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (self._out, self._err) if complaints else (self._out,):
+            os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
     def flush(self) -> None:
         """Have everything out: a line a second is of no use in a buffer."""
         self._out.flush()

@@ -4,24 +4,28 @@
 JSON: an object a message: "time" (Unix), "sender", "receiver", "kind", "number", "peerid", "pid", "bytes",
 "descriptor", "fields" (by name; ids in hex, secrets "***"; null if not known), "waited" (seconds in the
 socket), "request" (a reply: its request's peerid), "elapsed" (seconds since that request), "sessions",
-"messages", "envelopes" (ids); at the end one {"done": true, "number": N, "lost": N, "reason": "..."}.
+"messages", "envelopes" (ids); at the end one {"done": true, "number": N, "lost": N, "left_out": N, "reason":
+"..."}: how many were shown, how many not, and how many of these because the machine was busy.
 """
 
 import contextlib
+import json
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ..failure import BadFilter
 from ..invocation import Invocation
 from ..matching import Option, Parameter
+from ..output import Output
 from ..see import filters, line
+from ..see.ending import Ending, Enough
 from ..see.filters import Selection
 from ..see.joining import Joiner, Message
-from ..see.limits import LIMITS, Limits
-from ..see.watching import LOOK_SECONDS, Watching
+from ..see.limits import INTERRUPTED, LIMITS, Limits
+from ..see.pace import Pace
+from ..see.watching import Watching
 from . import switches
 
 OPTIONS = (
@@ -32,14 +36,8 @@ OPTIONS = (
     Option("colour", "WHEN", "always, never or auto (to a terminal)"),
 )
 
-REST = 12.0
-"""Seconds of rest for each of work, of whoever watches everything on a busy machine: the daemon has better
-use for a processor. Nobody reads as fast as that anyway, and what goes by meanwhile is counted."""
-
-IDLE = 0.5
-"""The part of the processors' time from which on a machine is not busy."""
-
-REST_MOST = 0.3
+FLUSHED = 64
+"""Messages that wait in a buffer at most, before it is known whether somebody takes them."""
 
 DEFAULT_COUNT = 1000
 DEFAULT_SECONDS = 600
@@ -56,101 +54,112 @@ def trace(invocation: Invocation, parameters: Sequence[Parameter], options: Mapp
     selection = Selection(options)
     limits = Limits(options, count=DEFAULT_COUNT, seconds=DEFAULT_SECONDS)
     lines = line.Lines(colour=in_colour(options), full="full" in options)
-    give_way()
-    end_on_sigterm()
-    shown = 0
-    reason = ""
-
-    def say(text: str) -> None:
-        sys.stdout.flush()
-        invocation.output.complain(text)
-
     kinds = filters.wanted_kinds(options) if "mail" not in options else ()
-    with Watching(invocation.places.socket, kinds, seconds=limits.seconds) as watching:
+    output = invocation.output
+    give_way()
+    with (
+        Watching(invocation.places.socket, kinds, seconds=limits.seconds) as watching,
+        Ending(lambda again: output.abandon(complaints=again)) as ending,
+    ):
+        showing = Showing(output, lines)
+        pace = Pace(rests=selection.everything)
+        stuck = False
         try:
-            for message in _selected(watching, selection, limits.beginning("messages"), say):
-                if invocation.output.as_json:
-                    invocation.output.row("", line.values(message))
-                else:
-                    for text in lines.of(message):
-                        invocation.output.text(text)
-                shown += 1
-                if limits.count and shown == limits.count:
-                    reason = f"the limit of {shown} messages (--count=0 for none)"
-                    break
-        except KeyboardInterrupt:
-            watching.end()
-        reason = reason or watching.why or ("that mail is through" if selection.over else "")
-        reason = reason or (limits.why if watching.over else "interrupted")
-        lost = watching.lost
-    summary = {"done": True, "number": shown, "lost": lost, "reason": reason}
-    if invocation.output.as_json:
-        invocation.output.row("", summary)
-    else:
-        missed = f", {lost} not seen: this end was too slow" if lost else ""
-        invocation.output.complain(f"{shown} messages{missed}; ended: {reason}")
+            reason = _run(watching, selection, showing, limits, pace, ending)
+        except Enough as enough:
+            if not enough.stuck:
+                raise
+            reason, stuck = INTERRUPTED, True
+            ending.left += showing.waiting + len(watching.last())
+        lost = watching.lost + (ending.left if reason == INTERRUPTED else 0)
+        left_out = pace.left_out
+        summary = {
+            "done": True,
+            "number": showing.shown,
+            "lost": lost,
+            "left_out": left_out,
+            "reason": reason,
+        }
+        if output.as_json and stuck:  # nobody takes it where it belongs
+            output.complain(json.dumps(summary))
+        elif output.as_json:
+            output.row("", summary)
+            output.flush()
+        else:
+            said = f"{showing.shown} messages"
+            if left_out:
+                said += f", {left_out} left out: this machine was busy"
+            if lost > left_out:
+                said += f", {lost - left_out} not seen: this end was too slow"
+            output.complain(f"{said}; ended: {reason}")
     return 0
 
 
-def _selected(
-    watching: Watching, selection: Selection, beginning: str, say: Callable[[str], None]
-) -> Iterator[Message]:
-    """The messages that are wanted, as they come. `beginning` is said once all that passes is seen; between
-    messages is said how many were missed there."""
+class Showing:
+    """Shows messages. `shown`: how many somebody has taken; `waiting`: how many more were written."""
+
+    def __init__(self, output: Output, lines: line.Lines) -> None:
+        self._output = output
+        self._lines = lines
+        self.shown = self.waiting = 0
+
+    def show(self, message: Message) -> None:
+        """Write one."""
+        if self._output.as_json:
+            self._output.row("", line.values(message))
+        else:
+            for text in self._lines.of(message):
+                self._output.text(text)
+        self.waiting += 1
+        if self.waiting >= FLUSHED:
+            self.flush()
+
+    def say(self, text: str) -> None:
+        """Something about them, between them."""
+        self.flush()
+        self._output.complain(text)
+
+    def flush(self) -> None:
+        """Have them out."""
+        self._output.flush()
+        self.shown += self.waiting
+        self.waiting = 0
+
+
+def _run(
+    watching: Watching, selection: Selection, showing: Showing, limits: Limits, pace: Pace, ending: Ending
+) -> str:
+    """Show the messages that are wanted, as they come, and between them how many were missed there. Why it
+    is over.
+    """
     joiner = Joiner()
     grace = 0.0
     told = False
-    lost = 0
-    rest = LOOK_SECONDS
-    processors = Processors()
     while True:
-        began = time.thread_time()
+        asked = ending.asked  # before the look, which is the last one then
         if not told and watching.began:
             told = True
-            say(beginning)
-        new = watching.look(rest)
-        if watching.lost > lost:
-            say(f"{watching.lost - lost} not seen here: this end is too slow")
-            lost = watching.lost
-        for seen in new:
+            showing.say(limits.beginning("messages"))
+        new = watching.last() if asked else watching.look(pace.seconds)
+        if missed := pace.looked(watching.lost):
+            showing.say(missed)
+        for seen in ending.each(new):
             message = joiner.feed(seen)
-            if message is not None:
-                yield from selection.select(message)
-        sys.stdout.flush()
-        if selection.everything:
-            worked = time.thread_time() - began
-            busy = processors.idle() < IDLE
-            rest = min(max(REST * worked, LOOK_SECONDS), REST_MOST) if busy else LOOK_SECONDS
+            for each in selection.select(message) if message is not None else ():
+                showing.show(each)
+                if limits.count and showing.shown + showing.waiting == limits.count:
+                    showing.flush()
+                    return f"the limit of {limits.count} messages (--count=0 for none)"
+        showing.flush()
+        pace.shown()
         if watching.over:
-            return
+            return watching.why or ("that mail is through" if selection.over else limits.why)
         if selection.over:  # what the last message sets off still comes
             grace = grace or time.monotonic() + 0.25
             if time.monotonic() >= grace:
-                return
-
-
-class Processors:
-    """How much of their time is left, by proc(5); a machine that does not tell counts as busy."""
-
-    def __init__(self) -> None:
-        self._before = self._read()
-
-    def idle(self) -> float:
-        """The idle part, 0 to 1, of their time since the last call, of 10 ms at least."""
-        now = self._read()
-        idle, whole = now[0] - self._before[0], now[1] - self._before[1]
-        if whole <= 0:
-            return 0.0
-        self._before = now
-        return idle / whole
-
-    def _read(self) -> tuple[int, int]:
-        try:
-            with open("/proc/stat", "rb") as file:
-                times = [int(word) for word in file.readline().split()[1:9]]
-        except (OSError, ValueError):
-            return 0, 0
-        return sum(times[3:5]), sum(times)
+                return "that mail is through"
+        if asked:
+            return INTERRUPTED
 
 
 def in_colour(options: Mapping[str, str]) -> bool:
@@ -159,11 +168,6 @@ def in_colour(options: Mapping[str, str]) -> bool:
     if when not in ("always", "never", "auto"):
         raise BadFilter(f"--colour={when}: always, never and auto are possible")
     return when == "always" or (when == "auto" and sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
-
-
-def end_on_sigterm() -> None:
-    """As ^C: what was seen so far is whole, and summed up (`timeout 10 smtpctl capture`)."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def give_way() -> None:

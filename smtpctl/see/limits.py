@@ -12,6 +12,7 @@ LIMITS = (
     Option("seconds", "N", "end after so many seconds; 0: no limit"),
 )
 
+INTERRUPTED = "interrupted"
 ALL_WATCHED = "every process is watched"
 
 

@@ -113,27 +113,31 @@ class Watching:
         """How many sightings were overwritten before they could be read."""
         return sum(reader.lost for reader in self._readers.values())
 
-    def end(self) -> None:
-        """Nothing more will be looked at: count what was overwritten since the last look."""
-        for reader in self._readers.values():
-            reader.read()
-
     def look(self, seconds: float = LOOK_SECONDS) -> list[Seen]:
         """Wait so long, then the new sightings, in the order of time. ControlError if the daemon is gone."""
         self._listen(seconds)
         began = time.clock_gettime_ns(time.CLOCK_MONOTONIC) + self._offset
-        streams: list[list[Seen]] = [self._kept]
-        for (process, _), reader in self._readers.items():
-            records = reader.read()
-            if records:
-                streams.append([from_record(record, process, self._offset) for record in records])
-        merged = list(heapq.merge(*streams, key=_TIME)) if len(streams) > 1 else self._kept
+        merged = self._merged()
         end = len(merged)
         if not self.over:
             while end and merged[end - 1].time >= began:
                 end -= 1
         self._kept = merged[end:]
         return merged[:end]
+
+    def last(self) -> list[Seen]:
+        """All that has not been given back so far, without a wait: nobody will look again."""
+        merged, self._kept = self._merged(), []
+        return merged
+
+    def _merged(self) -> list[Seen]:
+        """What was kept, and what is new on the tapes, in the order of time."""
+        streams: list[list[Seen]] = [self._kept]
+        for (process, _), reader in self._readers.items():
+            records = reader.read()
+            if records:
+                streams.append([from_record(record, process, self._offset) for record in records])
+        return list(heapq.merge(*streams, key=_TIME)) if len(streams) > 1 else self._kept
 
     def _listen(self, seconds: float) -> None:
         """Take what control says within so many seconds: recorders, or the end."""

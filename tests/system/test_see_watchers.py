@@ -4,13 +4,17 @@ import mmap
 import os
 import re
 import signal
+import struct
 import threading
 import time
 from collections.abc import Callable
-from itertools import batched
+from fcntl import ioctl
+from itertools import batched, count
 from pathlib import Path
+from termios import FIONREAD
 from typing import IO
 
+import pytest
 from daemon import Daemon
 from looking import Looking
 
@@ -125,7 +129,11 @@ def watched_while(
     unread.process.send_signal(signal.SIGINT)
     for each in (stopped, unread, slow):
         said = each.end(60)[1]
-        missed = re.search(r"(\d+) messages, (\d+) not seen: this end was too slow; ended: interrupted", said)
+        missed = re.search(
+            r"\d+ messages,( \d+ left out: this machine was busy,)? (\d+) not seen: this end was too slow; "
+            "ended: interrupted",
+            said,
+        )
         assert missed is not None and int(missed[2]) > 100, said
 
 
@@ -157,15 +165,67 @@ def test_limits_hold_without_being_asked_for(daemon: Callable[..., Daemon]) -> N
 
 
 def test_sigterm_ends_a_watch_as_an_interrupt_does(daemon: Callable[..., Daemon], tmp_path: Path) -> None:
+    """Nothing is lost of what was there: EnvelopeDone is sent only a moment before the queue is empty."""
     one = daemon()
     path = tmp_path / "a.pcapng"
     for words in (EVERYTHING, ("capture", "-w", str(path))):
         watch = Looking(one, *words)
+        watch.process.send_signal(signal.SIGSTOP)  # it looks when all is over, and only then
         one.send("ann@client.test", "you@localhost")
         one.wait_empty()
-        watch.process.send_signal(signal.SIGTERM)
-        assert "ended: interrupted" in "".join(watch.end())
-    assert "CommitMessage" in one.ctl("show", "flow", "all", f"--read={path}")
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGCONT):  # as timeout(1) does
+            watch.process.send_signal(number)
+        said = "".join(watch.end())
+        assert "ended: interrupted" in said and "missed" not in said and "not seen" not in said
+        shown = said if words is EVERYTHING else one.ctl("show", "flow", "all", f"--read={path}")
+        assert "CommitMessage" in shown and "EnvelopeDone" in shown
+
+
+@pytest.mark.parametrize("words", [EVERYTHING, ("--json", *EVERYTHING), ("capture", "--count=0")])
+def test_a_watch_that_nobody_reads_ends_all_the_same(
+    daemon: Callable[..., Daemon], words: tuple[str, ...]
+) -> None:
+    """After some seconds, with the number of those that nobody has seen; at a second ^C at once."""
+    one = daemon()
+    watchers = [Looking(one, *words) for _ in range(2)]
+    try:
+        until_stuck(one, *watchers)
+        patient, impatient = (watcher.process for watcher in watchers)
+        impatient.send_signal(signal.SIGINT)
+        patient.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + 30
+        while impatient.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+            impatient.send_signal(signal.SIGINT)
+        assert impatient.returncode == 130
+        assert patient.wait(60) == 0
+        assert patient.stderr is not None
+        said = patient.stderr.read().decode()
+        found = re.search(r'(\d+) not seen: |, (\d+) missed; ended|"lost": (\d+)', said)
+        assert found is not None and int(found[found.lastindex or 0]) > 0, said
+        assert "interrupted" in said and "Traceback" not in said
+    finally:
+        for each in watchers:
+            each.kill()
+    until_no_process_tapes(one)
+
+
+def until_stuck(one: Daemon, *watchers: Looking) -> None:
+    """Mails pass until nothing more gets into what each of them writes to."""
+    deadline = time.monotonic() + 60
+    before: list[int] = []
+    for number in count():
+        waiting = []
+        for each in watchers:
+            assert each.process.stdout is not None
+            waiting += struct.unpack("i", ioctl(each.process.stdout, FIONREAD, bytes(4)))
+        if waiting == before and min(waiting) > 1 << 15:
+            return
+        assert time.monotonic() < deadline, waiting
+        before = waiting
+        send(one, 5, f"stuck{number}")
+        one.wait_empty()
 
 
 def test_the_memory_is_lent_for_reading_alone(daemon: Callable[..., Daemon]) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 
 import pytest
 from hypothesis import given
@@ -39,6 +40,29 @@ def test_text() -> None:
     lines = ("one|two", "three", "four", "five", "command succeeded", "command failed")
     assert streams.out == "\n".join(lines) + "\ncommand failed: no \\x1b[2J\n\udcff\x00\n"
     assert streams.errors.getvalue() == b"wrong\\x0aline\n"
+
+
+def test_what_nobody_takes_goes_nowhere() -> None:
+    """Not even what lies in a buffer is waited for."""
+    pipes = [os.pipe() for _ in range(2)]
+    streams = [io.TextIOWrapper(open(writing, "wb")) for _, writing in pipes]
+    for _, writing in pipes:
+        os.set_blocking(writing, False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                os.write(writing, b"x" * 4096)
+    output = Output(out=streams[0], err=streams[1])
+    output.text("one")
+    output.abandon()
+    output.flush()
+    with pytest.raises(BlockingIOError):
+        output.complain("two" * 10000)
+    output.abandon(complaints=True)
+    output.complain("three")
+    for stream, (reading, _) in zip(streams, pipes, strict=True):
+        stream.close()
+        with open(reading, "rb") as left:
+            assert set(left.read()) == {ord("x")}
 
 
 def test_json_is_an_object_a_line() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from pathlib import Path
 from typing import IO, Any
 
@@ -9,6 +10,11 @@ import pytest
 from traffic import Traffic
 
 from smtpctl.commands import capture
+from smtpctl.invocation import Invocation
+from smtpctl.output import Output
+from smtpctl.places import find_places
+from smtpctl.see import ending
+from smtpctl.see.ending import Enough
 from smtpctl.see.flow import flow_of, join
 from smtpctl.see.pcapng import CaptureReader
 from smtpctl.see.seen import Seen
@@ -31,6 +37,10 @@ class Watching:
     def look(self) -> list[Seen]:
         new, self._left = self._left[:10], self._left[10:]
         self.over = not self._left
+        return new
+
+    def last(self) -> list[Seen]:
+        new, self._left = self._left, []
         return new
 
     def __enter__(self) -> "Watching":
@@ -98,6 +108,52 @@ def test_it_says_from_when_on_nothing_is_missed(
     monkeypatch.setattr(Watching, "began", True)
     words = "every process is watched; ends after 1000000 packets or 3600 seconds\n"
     assert smtpctl("capture", "-w", str(tmp_path / "a")).err == words
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(smtpctl: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int) -> None:
+    """What was on the tapes is written, and what is not in time is counted: none of it is dropped."""
+    look = Watching.look
+
+    def told(self: Watching) -> list[Seen]:
+        os.kill(os.getpid(), number)
+        return look(self)
+
+    monkeypatch.setattr(Watching, "look", told)
+    whole = len(list(Traffic().mail(1, 7))) * 2
+    for seconds, packets in ((60.0, whole), (0.0, 0)):
+        monkeypatch.setattr(ending, "SECONDS", seconds)
+        result = smtpctl("--json", "capture", "-w", str(tmp_path / "a"))
+        summary = {"done": True, "number": packets, "lost": 2 + whole - packets, "reason": "interrupted"}
+        assert (result.status, json.loads(result.out)) == (0, summary)
+        sightings, lost = read(tmp_path / "a")
+        assert (len(sightings), lost) == (packets, summary["lost"])
+
+
+def test_interrupted_while_nobody_reads(
+    smtpctl: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What lies in our buffer was not taken by anybody; twice is enough."""
+    reading, writing = os.pipe()
+    file = open(writing, "wb", 1 << 18)
+    monkeypatch.setattr(capture, "_open", lambda _path: file)
+    flush = capture.Writing.flush
+    whole = len(list(Traffic().mail(1, 7))) * 2
+
+    def stuck(self: capture.Writing) -> None:
+        if self.number >= 20 and not given_up:
+            given_up.append(True)
+            capture._give_up(Invocation(find_places(None, {}), Output()), file, False)
+            raise Enough(stuck=True)
+        flush(self)
+
+    given_up: list[bool] = []
+    monkeypatch.setattr(capture.Writing, "flush", stuck)
+    result = smtpctl("--json", "capture")
+    summary = {"done": True, "number": 10, "lost": 2 + whole - 10, "reason": "interrupted"}
+    assert (result.status, json.loads(result.err)) == (0, summary)
+    with open(reading, "rb") as left:
+        assert len(list(CaptureReader(left))) == 10
 
 
 def test_what_cannot_be(smtpctl: Any, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """smtpctl/commands/watch.py: messages as they pass, and why it ends."""
 
 import json
-from itertools import count
+import os
+import re
+import signal
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -9,6 +11,10 @@ import pytest
 from traffic import MESSAGES_OF_A_MAIL, Traffic
 
 from smtpctl.commands import watch
+from smtpctl.see import ending
+from smtpctl.see.ending import Enough
+from smtpctl.see.pace import Pace
+from smtpctl.see.processors import Processors
 from smtpctl.see.seen import Seen
 from smtpd.messages.client_control import ClientSetTrace
 
@@ -35,8 +41,9 @@ class Watching:
         self.over = not self._left
         return new
 
-    def end(self) -> None:
-        self.lost += 2
+    def last(self) -> list[Seen]:
+        new, self._left = self._left, []
+        return new
 
     def __enter__(self) -> "Watching":
         return self
@@ -45,11 +52,18 @@ class Watching:
         pass
 
 
+class Idle(Processors):
+    """Those of a machine that does nothing else."""
+
+    def idle(self) -> float:
+        return 1.0
+
+
 @pytest.fixture(autouse=True)
 def watching(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "Watching", Watching)
     monkeypatch.setattr(watch, "give_way", lambda: None)
-    monkeypatch.setattr(watch, "end_on_sigterm", lambda: None)
+    monkeypatch.setattr(watch, "Pace", lambda *, rests: Pace(rests=rests, processors=Idle()))
 
 
 def test_lines(smtpctl: Any) -> None:
@@ -65,7 +79,7 @@ def test_as_json_with_a_limit(smtpctl: Any, monkeypatch: pytest.MonkeyPatch) -> 
     *rows, end = map(json.loads, smtpctl("--json", "trace", "imsg", "--watch", "--count=2").out.splitlines())
     assert [row["kind"] for row in rows] == ["ReverseName", "ReverseNameFound"]
     reason = "the limit of 2 messages (--count=0 for none)"
-    assert end == {"done": True, "number": 2, "lost": 4, "reason": reason}
+    assert end == {"done": True, "number": 2, "lost": 4, "left_out": 0, "reason": reason}
     assert smtpctl("trace", "imsg", "--watch").err.splitlines() == [
         "4 not seen here: this end is too slow",
         "27 messages, 4 not seen: this end was too slow; ended: the limit of 600 seconds "
@@ -90,14 +104,67 @@ def test_it_says_from_when_on_nothing_is_missed(smtpctl: Any, monkeypatch: pytes
     assert end.startswith(f"{MESSAGES_OF_A_MAIL} messages; ended: ")
 
 
-def test_interrupted(smtpctl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_self: Watching, _seconds: float) -> list[Seen]:
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(smtpctl: Any, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """What was on the tapes is shown, and what is not in time is counted: none of it is dropped."""
+    monkeypatch.setattr(Watching, "step", 20)
+    look = Watching.look
 
-    monkeypatch.setattr(Watching, "look", interrupt)
+    def told(self: Watching, seconds: float) -> list[Seen]:
+        os.kill(os.getpid(), number)
+        return look(self, seconds)
+
+    monkeypatch.setattr(Watching, "look", told)
+    status, out, err = smtpctl("trace", "imsg", "--watch")
+    assert (status, err) == (0, f"{MESSAGES_OF_A_MAIL} messages; ended: interrupted\n")
+    assert len([line for line in out.splitlines() if not line.startswith("──")]) == MESSAGES_OF_A_MAIL
+    monkeypatch.setattr(ending, "SECONDS", 0.0)
+    sightings = len(list(Traffic().mail(1, 7)))
     assert smtpctl("trace", "imsg", "--watch").err == (
-        "0 messages, 2 not seen: this end was too slow; ended: interrupted\n"
+        f"0 messages, {sightings} not seen: this end was too slow; ended: interrupted\n"
     )
+    summary = json.loads(smtpctl("--json", "trace", "imsg", "--watch").out)
+    assert summary == {
+        "done": True, "number": 0, "lost": sightings, "left_out": 0, "reason": "interrupted"
+    }  # fmt: skip
+
+
+def test_interrupted_while_nobody_reads(smtpctl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not taken is no more shown than what was not looked at; twice is enough."""
+    for enough, status in ((Enough(stuck=True), 0), (Enough(stuck=False), 130)):
+
+        def stuck(_self: Any, enough: Enough = enough) -> None:
+            raise enough
+
+        with monkeypatch.context() as patched:
+            patched.setattr(watch.Showing, "flush", stuck)
+            patched.setattr(Watching, "step", 20)
+            result = smtpctl("trace", "imsg", "--watch")
+        assert result.status == status
+        found = re.fullmatch(
+            r"0 messages, (\d+) not seen: this end was too slow; ended: interrupted\n", result.err
+        )
+        assert (found is not None) == enough.stuck
+        assert found is None or int(found[1]) > MESSAGES_OF_A_MAIL
+
+
+def test_what_is_left_out_is_no_fault(smtpctl: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Watching, "lost", 9)
+
+    class Resting(Pace):
+        def looked(self, lost: int) -> str:
+            self.left_out = 7
+            return ""
+
+    monkeypatch.setattr(watch, "Pace", Resting)
+    assert smtpctl("trace", "imsg", "--watch", "--count=2").err == (
+        "2 messages, 7 left out: this machine was busy, 2 not seen: this end was too slow; "
+        "ended: the limit of 2 messages (--count=0 for none)\n"
+    )
+    monkeypatch.setattr(Watching, "lost", 7)
+    assert "too slow" not in smtpctl("trace", "imsg", "--watch").err
+    summary = json.loads(smtpctl("--json", "trace", "imsg", "--watch").out.splitlines()[-1])
+    assert (summary["lost"], summary["left_out"]) == (7, 7)
 
 
 def test_without_watch_it_turns_lines_on(smtpctl: Any, daemon: Any) -> None:
@@ -113,38 +180,17 @@ def test_what_means_nothing(smtpctl: Any, daemon: Any, words: str) -> None:
     assert daemon.asked == []
 
 
-@pytest.fixture
-def idle(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How idle the machine is said to be."""
-    said = [0.0]
-    monkeypatch.setattr(watch.Processors, "idle", lambda _self: said[0])
-    return said
-
-
-def test_whoever_watches_everything_on_a_busy_machine_takes_rests(
-    smtpctl: Any, monkeypatch: pytest.MonkeyPatch, idle: list[float]
+@pytest.mark.parametrize(("words", "rests"), [((), True), (("--between=pony,queue",), False)])
+def test_whoever_watches_everything_takes_rests(
+    smtpctl: Any, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], rests: bool
 ) -> None:
-    """In proportion to the work, which a clock that is ours measures here."""
+    class Slowly(Pace):
+        def shown(self) -> None:
+            assert self._rests is rests
+            self.seconds = 0.125
+
     monkeypatch.setattr(Watching, "step", 18)
-    work = [0.01]
-    ticks = count()
-    monkeypatch.setattr(watch.time, "thread_time", lambda: work[0] * next(ticks))
-    for work[0], expected in ((0.01, 0.01 * watch.REST), (0.0001, 0.02), (5.0, watch.REST_MOST)):
-        Watching.waits.clear()
-        smtpctl("trace", "imsg", "--watch")
-        assert Watching.waits == pytest.approx([0.02, expected, expected])
-    for words, part in ((("--between=pony,queue",), 0.0), ((), watch.IDLE)):
-        idle[0] = part
-        Watching.waits.clear()
-        smtpctl("trace", "imsg", "--watch", *words)
-        assert Watching.waits == [0.02] * 3
-
-
-def test_how_idle_processors_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = iter([(100, 1000), (140, 1100), (140, 1100), (150, 1200), (0, 0)])
-    monkeypatch.setattr(watch.Processors, "_read", lambda _self: next(told))
-    processors = watch.Processors()
-    assert [processors.idle() for _ in range(4)] == [0.4, 0.0, 0.1, 0.0]
-    monkeypatch.undo()
-    idle, whole = watch.Processors()._read()
-    assert 0 <= idle <= whole and whole > 0
+    monkeypatch.setattr(watch, "Pace", Slowly)
+    Watching.waits.clear()
+    smtpctl("trace", "imsg", "--watch", *words)
+    assert Watching.waits == [0.02, 0.125, 0.125]

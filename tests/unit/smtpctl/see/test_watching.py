@@ -110,8 +110,7 @@ def test_a_watch_sees_what_comes_after_it(pony: Process, client: Client) -> None
         missed = watch.lost
         for peerid in range(10000):
             pony.pass_(OUT, "queue", peerid)
-        watch.end()
-        assert watch.lost > missed
+        assert len(watch.last()) + watch.lost - missed == 10000 and watch.lost > missed
         client.answers = [(ClientDone(1, "all traces were ended", 0), None)]
         pony.pass_(OUT, "queue", 3)
         assert [seen.peerid for seen in watch.look(0)] == [3]
@@ -148,6 +147,20 @@ def test_what_is_too_new_waits_for_the_next_look(
         patched.setattr("time.clock_gettime_ns", lambda _clock: 0)
         assert watch.look(0) == []
     assert [seen.peerid for seen in watch.look(0)] == [1]
+
+
+def test_the_last_look_gives_back_what_was_kept_and_what_is_too_new(
+    pony: Process, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watching(Path("socket"))
+    client.answers = [pony.row("pony")]
+    assert watch.look(0) == []
+    monkeypatch.setattr("time.clock_gettime_ns", lambda _clock: 0)
+    pony.pass_(OUT, "queue", 1)
+    assert watch.look(0) == []
+    pony.pass_(OUT, "queue", 2)
+    assert [seen.peerid for seen in watch.last()] == [1, 2]
+    assert watch.last() == []
 
 
 def test_no_recorder_in_a_row(pony: Process, client: Any) -> None:
