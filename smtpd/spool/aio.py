@@ -17,12 +17,14 @@ from collections.abc import Sequence
 MOST = 256
 """Descriptors in one call."""
 
-_NUMBERS = {"x86_64": (206, 208, 209), "aarch64": (0, 4, 2)}
-"""io_setup, io_getevents, io_submit."""
+_NUMBERS = {"x86_64": (206, 207, 208, 209), "aarch64": (0, 1, 4, 2)}
+"""io_setup, io_destroy, io_getevents, io_submit."""
 
 _FSYNC = 2  # IOCB_CMD_FSYNC, linux/aio_abi.h
+_RESFD = 1  # IOCB_FLAG_RESFD
 _REQUEST = struct.Struct("=QIIHhIQQqQII")
-"""struct iocb: our number for it, key, flags, command, priority, descriptor, and what fsync does not use."""
+"""struct iocb: our number for it, key, flags, command, priority, descriptor, four that fsync does not use,
+_RESFD or 0, the eventfd."""
 _EVENT = struct.Struct("=QQqq")
 """struct io_event: our number, address of the iocb, result, second result."""
 
@@ -32,13 +34,13 @@ _syscall.restype = ctypes.c_long
 
 
 class Context:
-    """An io_setup(2) context, for one thread at a time. It ends with the process. OSError."""
+    """An io_setup(2) context, for one set of descriptors at a time. OSError."""
 
     def __init__(self) -> None:
         numbers = _NUMBERS.get(os.uname().machine)
         if numbers is None or sys.byteorder != "little" or ctypes.sizeof(ctypes.c_void_p) != 8:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-        setup, self._get, self._submit = (ctypes.c_long(number) for number in numbers)
+        setup, self._destroy, self._get, self._submit = (ctypes.c_long(number) for number in numbers)
         self._context = ctypes.c_ulong(0)
         if _syscall(setup, ctypes.c_ulong(MOST), ctypes.byref(self._context)) < 0:
             raise _error()
@@ -47,31 +49,50 @@ class Context:
         self._pointers = (ctypes.c_uint64 * MOST)(*[first + _REQUEST.size * n for n in range(MOST)])
         self._events = ctypes.create_string_buffer(_EVENT.size * MOST)
 
-    def fsync(self, fds: Sequence[int]) -> list[int]:
-        """fsync of up to MOST descriptors; the error number of each, 0 for done, -1 for not asked for.
+    def submit(self, fds: Sequence[int], event: int = -1) -> int:
+        """Ask for the fsync of each of up to MOST descriptors; how many were taken, from the first on.
 
-        The system takes as many as it can, from the first on: the others are the caller's to sync. OSError
-        when it does not say how they ended, which counts as a failure of all.
+        The others are the caller's to sync: one is no descriptor, or there is no room. `event`: an
+        eventfd(2) that is written to whenever one has ended.
         """
+        told, event = (_RESFD, event) if event >= 0 else (0, 0)
         for number, fd in enumerate(fds):
             _REQUEST.pack_into(
-                self._requests, number * _REQUEST.size, number, 0, 0, _FSYNC, 0, fd, 0, 0, 0, 0, 0, 0
+                self._requests, number * _REQUEST.size, number, 0, 0, _FSYNC, 0, fd, 0, 0, 0, 0, told, event
             )
-        taken = max(0, _syscall(self._submit, self._context, ctypes.c_long(len(fds)), self._pointers))
-        results = [-1] * len(fds)
-        left = taken
-        while left:
-            count = ctypes.c_long(left)
-            got = _syscall(self._get, self._context, count, count, self._events, None)
-            if got < 0:
-                error = _error()
-                if error.errno == errno.EINTR:
-                    continue
+        return max(0, int(_syscall(self._submit, self._context, ctypes.c_long(len(fds)), self._pointers)))
+
+    def ended(self, least: int, most: int) -> list[tuple[int, int]]:
+        """Those that have ended: place among those submitted, and error number, 0 for done.
+
+        Waits until there are `least`. OSError: nobody says how they ended.
+        """
+        while True:
+            counts = (ctypes.c_long(least), ctypes.c_long(min(most, MOST)))
+            got = _syscall(self._get, self._context, *counts, self._events, None)
+            if got >= 0:
+                break
+            error = _error()
+            if error.errno != errno.EINTR:
                 raise error
-            for number, _request, result, _more in _EVENT.iter_unpack(self._events.raw[: got * _EVENT.size]):
-                results[number] = -result if result < 0 else 0
-            left -= got
+        events = _EVENT.iter_unpack(self._events.raw[: got * _EVENT.size])
+        return [(number, -result if result < 0 else 0) for number, _request, result, _more in events]
+
+    def fsync(self, fds: Sequence[int]) -> list[int]:
+        """Submit, and wait for all: the error number of each, 0 for done, -1 for not taken. OSError as above,
+        which counts as a failure of all.
+        """
+        results = [-1] * len(fds)
+        left = self.submit(fds)
+        while left:
+            for number, error in self.ended(left, left):
+                results[number] = error
+                left -= 1
         return results
+
+    def close(self) -> None:
+        """Give it back, when all that it took has ended."""
+        _syscall(self._destroy, self._context)
 
 
 def _error() -> OSError:

@@ -18,7 +18,7 @@ from .backend import Failure, Then
 from .durable import fsync_all
 from .rounds import Rounds
 from .workers import Workers
-from .writing import failure, open_folder, write_file
+from .writing import failure, open_folder, write_file, write_over
 
 LARGE = 256 * 1024
 """Bytes of a content that goes to disk before its round."""
@@ -28,11 +28,23 @@ MANY = 32
 
 
 class Commit(NamedTuple):
-    """A message to be committed. `content`: a descriptor of its content; `envelopes`: (file name, text)."""
+    """A message to be committed. `content`: a descriptor of its content; `envelopes`: (file name, text);
+    `spare`: the name of a file in its folder that can be written over, or "".
+    """
 
     name: str
     content: int
     envelopes: Sequence[tuple[str, bytes]]
+    spare: str = ""
+
+    def write(self, first: int, most: int, incoming: int, fds: list[int]) -> None:
+        """Write so many envelopes from the `first` on, and add their descriptors to `fds`. OSError."""
+        for number, (name, text) in enumerate(self.envelopes[first : first + most], first):
+            path = f"{self.name}/{name}"
+            if self.spare and not number:
+                fds.append(write_over(f"{self.name}/{self.spare}", path, text, incoming))
+            else:
+                fds.append(write_file(path, text, incoming))
 
 
 def write(one: Commit, incoming: int) -> list[int] | Failure:
@@ -42,8 +54,7 @@ def write(one: Commit, incoming: int) -> list[int] | Failure:
     """
     fds = [one.content]
     try:
-        for name, text in one.envelopes:
-            fds.append(write_file(f"{one.name}/{name}", text, incoming))
+        one.write(0, len(one.envelopes), incoming, fds)
         fds.append(open_folder(one.name, incoming))
     except OSError as error:
         close(fds)
@@ -58,8 +69,7 @@ def write_synced(one: Commit, incoming: int) -> list[int] | Failure:
         fds: list[int] = []
         try:
             if failed is None:
-                for name, text in one.envelopes[first : first + MANY]:
-                    fds.append(write_file(f"{one.name}/{name}", text, incoming))
+                one.write(first, MANY, incoming, fds)
         except OSError as error:
             os.close(one.content)
             return failure(error, "write envelope")

@@ -16,19 +16,21 @@ envelope being added (bounce)  the same and incoming/E,            without or wi
                                then its name                       is for: one bounce too many at worst
 one envelope deleted           queue/XX/M/{message,other E...}     the same, or E is back: delivered once more
 last envelope deleted          queue/XX/M/message                  start purges it, or E is back as above
+  or, to be used again         purge/M/{message,E}                 start clears purge/, or all of M is back
 message being purged           purge/M/message, then purge/M       start clears purge/
-M spare for the next message   purge/M                             start clears purge/
+M spare for the next message   purge/M, with E or empty            start clears purge/
 envelope that cannot be used   corrupt/M/{message,E}               the same; M/message is a second link
 message without content        corrupt/M/{E...}                    the same
 those being put back           corrupt/M/..., then queue/XX/M/     here or there, E maybe in both
 ```
 
 Nothing under queue/ is ever there in part: all of M appears by one rename, E by another, and only after
-fsync of the content. Content is never written over: a delivery may hold a descriptor of it for long.
+fsync of the content. Content is never written over: a delivery may hold a descriptor of it for long. The
+file of a finished message's envelope is, under its new name, after fsync of the queue/XX that it has left.
 
 Whatever waits for the disk does so in a few threads (rounds.py, workers.py), the other system calls are made
-in the loop's: they are cheaper than another thread. Folders of finished messages are used again, which saves
-making and deleting one for every mail.
+in the loop's: they are cheaper than another thread. Folders of finished messages are used again, with the
+file of an envelope in them, which saves making and deleting both for every mail.
 """
 
 import asyncio
@@ -36,6 +38,7 @@ import contextlib
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from . import walk as walking
 from .backend import (
@@ -54,7 +57,7 @@ from .backend import (
 from .commit import Commit, Commits
 from .durable import fsync
 from .layout import CORRUPT, INCOMING, MESSAGE, PURGE, QUEUE, TEMPORARY
-from .removal import count, purge, remove
+from .removal import Reuse, Spare, count, purge, remove
 from .replace import replace
 from .restore import find, restore
 from .rounds import Rounds
@@ -76,6 +79,13 @@ COUNTED = 8192
 
 SAME_BUCKET = 64
 """This many new messages in a row go to one queue/XX: one fsync serves those that commit together."""
+
+
+class _Incoming(NamedTuple):
+    """A message that has a file: our own descriptor of it, and what of its folder can be written over."""
+
+    content: int
+    spare: str
 
 
 class FsBackend(Backend):
@@ -104,9 +114,10 @@ class FsBackend(Backend):
         """Ids given out while the walk is not over: it must not find them."""
         self._top = 0
         self._top_left = 0
-        self._spares: list[str] = []
-        self._contents: dict[int, int] = {}
-        """Incoming messages with a file, and our own descriptor of it."""
+        self._spares: list[Spare] = []
+        self._cooling = 0
+        """More of them, of which the disk does not know yet that their message has left the queue."""
+        self._contents: dict[int, _Incoming] = {}
         self._left: dict[int, int] = {}
         """msgid -> how many envelopes it has, for the youngest messages."""
         self._adding: dict[int, int] = {}
@@ -149,13 +160,14 @@ class FsBackend(Backend):
             return Failure(EXISTS, "the message is open already")
         name = f"{msgid:08x}"
         try:
-            self._make_folder(name)
+            spare = self._make_folder(name)
         except OSError as error:
             return failure(error, "make message")
         content = -1
         try:
             content = os.open(f"{name}/{MESSAGE}", _WRITE, 0o600, dir_fd=self._incoming)
-            self._contents[msgid] = os.dup(content)  # ours, to sync it: what is given away may be closed
+            # ours, to sync it: what is given away may be closed
+            self._contents[msgid] = _Incoming(os.dup(content), spare)
         except OSError as error:
             if content >= 0:
                 os.close(content)
@@ -163,18 +175,20 @@ class FsBackend(Backend):
             return failure(error, "make message")
         return content
 
-    def _make_folder(self, name: str) -> None:
-        """incoming/NAME, of a spare one if there is one. Raises OSError."""
+    def _make_folder(self, name: str) -> str:
+        """incoming/NAME, of a spare one if there is one; the file in it, or "". Raises OSError."""
         while self._spares:
+            folder, envelope = self._spares.pop()
             # One may be gone: somebody tidied up, or its message came back under its old id and went again.
             with contextlib.suppress(FileNotFoundError):
-                os.rename(self._spares.pop(), name, src_dir_fd=self._purge, dst_dir_fd=self._incoming)
-                return
+                os.rename(folder, name, src_dir_fd=self._purge, dst_dir_fd=self._incoming)
+                return envelope
         os.mkdir(name, 0o700, dir_fd=self._incoming)
+        return ""
 
     def commit(self, msgid: int, envelopes: Sequence[tuple[int, bytes]], then: Then) -> None:
-        content = self._contents.pop(msgid, None)
-        if content is None:
+        incoming = self._contents.pop(msgid, None)
+        if incoming is None:
             then(Failure(GONE, "the message has no content"))
             return
         name = f"{msgid:08x}"
@@ -187,7 +201,7 @@ class FsBackend(Backend):
             then(result)
 
         files = [(f"{evpid:016x}", data) for evpid, data in envelopes]
-        self._commits.run(Commit(name, content, files), committed)
+        self._commits.run(Commit(name, incoming.content, files, incoming.spare), committed)
 
     def _known_bucket(self, name: str) -> int | None:
         """The descriptor of queue/XX for a message's name; None if it is not open, or nowhere any more."""
@@ -222,9 +236,9 @@ class FsBackend(Backend):
         self._left[msgid] = left
 
     def rollback(self, msgid: int) -> None:
-        content = self._contents.pop(msgid, None)
-        if content is not None:
-            os.close(content)
+        incoming = self._contents.pop(msgid, None)
+        if incoming is not None:
+            os.close(incoming.content)
             self._discard(f"{msgid:08x}")
 
     def _discard(self, name: str) -> None:
@@ -299,17 +313,35 @@ class FsBackend(Backend):
         if left is not None:
             left -= 1
         adding = msgid in self._adding  # then this one is not the last, whatever is counted
-        reuse = len(self._spares) < SPARES
-        removed = remove(f"{evpid:016x}", 1 if adding else left, self._queue, self._purge, reuse)
+        name = f"{evpid:016x}"
+        reuse, bucket = Reuse.NOTHING, None
+        if len(self._spares) + self._cooling < SPARES:
+            bucket = self._known_bucket(name)
+            reuse = Reuse.FOLDER if bucket is None else Reuse.ENVELOPE
+        removed = remove(name, 1 if adding else left, self._queue, self._purge, reuse)
         if removed.result is None:  # after a failure nobody knows
             left = left if adding else removed.left
             if left is not None and (left or adding):
                 self._remember(msgid, left)
-        if removed.spare:
-            self._spares.append(removed.spare)
+        if removed.spare is not None:
+            self._keep(removed.spare, bucket)
         if removed.complaint:
             self._log(f"queue-fs: {removed.complaint}")
         then(removed.result)
+
+    def _keep(self, spare: Spare, bucket: int | None) -> None:
+        """A spare, of a message that was in this queue/XX."""
+
+        def left(error: OSError | None) -> None:
+            self._cooling -= 1
+            if error is None:  # else it stays where it is until the next start
+                self._spares.append(spare)
+
+        if bucket is not None and spare.envelope:
+            self._cooling += 1
+            self._rounds.along(lambda: (bucket,), left)
+        else:
+            self._spares.append(spare)
 
     def _purge_if_empty(self, msgid: int) -> None:
         """Take a message out of the queue for good, unless it has envelopes."""
@@ -427,7 +459,8 @@ class FsBackend(Backend):
         if self._queue < 0:
             return
         folders = (self._queue, self._incoming, self._purge, self._temporary, self._corrupt)
-        for fd in (*self._contents.values(), *self._buckets.values(), *self._stale, *folders):
+        contents = [one.content for one in self._contents.values()]
+        for fd in (*contents, *self._buckets.values(), *self._stale, *folders):
             os.close(fd)
         self._contents.clear()
         self._buckets.clear()

@@ -1,9 +1,11 @@
 """The deleting half of fs.py: envelopes, and messages with their last one. Functions without state.
 
 An envelope's file goes first; a message without envelopes leaves queue/ by one rename, then it is deleted.
+Where the folder is to be used again with all that can be, it leaves with its last envelope.
 """
 
 import os
+from enum import Enum
 from typing import NamedTuple
 
 from .backend import Failure
@@ -14,28 +16,52 @@ from .writing import failure
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+class Reuse(Enum):
+    """What of a finished message is welcome: nothing, its folder, or its envelope's file too."""
+
+    NOTHING = 0
+    FOLDER = 1
+    ENVELOPE = 2
+
+
+class Spare(NamedTuple):
+    """A folder in purge/ that can be used again.
+
+    `envelope`: the name of the one file in it, or "". It may be written over once the disk knows that its
+    message has left queue/; before, a power cut could show the new text under the old name.
+    """
+
+    folder: str
+    envelope: str = ""
+
+
 class Removed(NamedTuple):
     """What became of an envelope that was to be deleted.
 
-    `left`: how many its message has now, None if that is not sure. `spare`: the name of a folder in purge/
-    that is empty and can be used again. `complaint`: what could not be done besides.
+    `left`: how many its message has now, None if that is not sure. `complaint`: what could not be done
+    besides.
     """
 
     result: Failure | None
     left: int | None = None
-    spare: str = ""
+    spare: Spare | None = None
     complaint: str = ""
 
 
-def remove(name: str, left: int | None, queue: int, purge_folder: int, reuse: bool) -> Removed:
+def remove(name: str, left: int | None, queue: int, purge_folder: int, reuse: Reuse) -> Removed:
     """Delete the envelope of this file name, and its message if it was the last one.
 
     `left`: how many the message has without it, None if the caller does not know. `queue`, `purge_folder`:
-    descriptors. `reuse`: an empty folder is welcome.
+    descriptors.
     """
     message = name[:8]
+    path = f"{name[:2]}/{message}/{name}"
+    if left == 0 and reuse is Reuse.ENVELOPE and os.access(path, os.F_OK, dir_fd=queue):
+        removed = _remove_whole(message, name, queue, purge_folder)
+        if removed is not None:
+            return removed
     try:
-        os.unlink(f"{name[:2]}/{message}/{name}", dir_fd=queue)
+        os.unlink(path, dir_fd=queue)
     except OSError as error:
         return Removed(failure(error, "delete envelope"))
     clean = True
@@ -43,8 +69,22 @@ def remove(name: str, left: int | None, queue: int, purge_folder: int, reuse: bo
         left, clean = count(message, queue)
     if left:
         return Removed(None, left if clean else None)
-    complaint = purge(message, queue, purge_folder, reuse and clean)
-    return Removed(None, 0, message if reuse and clean and not complaint else "", complaint)
+    reusable = clean and reuse is not Reuse.NOTHING
+    complaint = purge(message, queue, purge_folder, reusable)
+    return Removed(None, 0, Spare(message) if reusable and not complaint else None, complaint)
+
+
+def _remove_whole(message: str, name: str, queue: int, purge_folder: int) -> Removed | None:
+    """None if it cannot leave the queue: nothing was done."""
+    try:
+        os.rename(f"{message[:2]}/{message}", message, src_dir_fd=queue, dst_dir_fd=purge_folder)
+    except OSError:
+        return None
+    try:
+        os.unlink(f"{message}/{MESSAGE}", dir_fd=purge_folder)
+    except OSError as error:
+        return Removed(None, 0, None, failure(error, f"purge message {message}").text)
+    return Removed(None, 0, Spare(message, name))
 
 
 def count(message: str, queue: int) -> tuple[int, bool]:

@@ -2,21 +2,22 @@
 
 So the disk is never asked for less than has come together while it was busy, however many sessions there
 are. Between two rounds the journal of the file system is at rest; what would have to wait for it otherwise,
-as unlink does, is done there. The waiting itself is done by one thread, a hand-over each way a round.
+as unlink does, is done there.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from .durable import fsync_all
-from .workers import Workers
+from .syncs import Syncs
 
 MOST = 256
 """Descriptors in a round, after which no more are opened for it."""
 
-BETWEEN_MOST = 32
-"""Calls between two rounds, so that those who wait for the next do not wait for long."""
+BETWEEN_LEAST = 32
+"""Calls between two rounds in any case, if there are so many; then as long as the last round took: those who
+wait for the next one do not wait for long, and yet nothing piles up where the disk is slow."""
 
 type Open = Callable[[], Sequence[int]]
 type ThenSynced = Callable[[OSError | None], None]
@@ -27,11 +28,14 @@ class Rounds:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._workers = Workers(loop, 1, "sync")
+        self._syncs = Syncs(loop)
         self._asked: deque[tuple[Open, ThenSynced]] = deque()
+        self._along: deque[tuple[Open, ThenSynced]] = deque()
         self._between: deque[Callable[[], None]] = deque()
         self._busy = False
         self._due = False
+        self._began = 0.0
+        self._took = 0.0
         self._ended: asyncio.Future[None] | None = None
 
     def sync(self, opened: Open, then: ThenSynced) -> None:
@@ -43,9 +47,13 @@ class Rounds:
         if not self._busy:
             self._plan()
 
+    def along(self, opened: Open, then: ThenSynced) -> None:
+        """The same with the next round that there is, for what is not worth one: it may never be."""
+        self._along.append((opened, then))
+
     def between(self, call: Callable[[], None]) -> None:
         """Call it when no round is under way: now, or later, in the order of asking."""
-        if self._busy:
+        if self._busy or self._between:
             self._between.append(call)
         else:
             call()
@@ -57,9 +65,9 @@ class Rounds:
             await self._ended
 
     async def close(self) -> None:
-        """The same, then end the thread."""
+        """The same; nothing can be asked for any more."""
         await self.settle()
-        await self._workers.close()
+        await self._syncs.close()
 
     def _plan(self) -> None:
         if not self._due:  # what this turn of the loop asks for goes together
@@ -70,23 +78,26 @@ class Rounds:
         self._due = False
         asked: list[tuple[Sequence[int], ThenSynced]] = []
         fds: dict[int, None] = {}
-        while self._asked and len(fds) < MOST:
-            opened, then = self._asked.popleft()
-            some = opened()
-            asked.append((some, then))
-            fds.update(dict.fromkeys(some))
+        for waiting in (self._asked, self._along):
+            while waiting and len(fds) < MOST:
+                opened, then = waiting.popleft()
+                some = opened()
+                asked.append((some, then))
+                fds.update(dict.fromkeys(some))
 
         def synced(results: list[OSError | None]) -> None:
             errors = {fd: error for fd, error in zip(fds, results, strict=True) if error is not None}
             self._told(asked, errors)
 
         self._busy = True
+        self._began = time.monotonic()
         if fds:
-            self._workers.run(fsync_all, list(fds), then=synced)
+            self._syncs.run(list(fds), synced)
         else:
             self._told(asked, {})
 
     def _told(self, asked: list[tuple[Sequence[int], ThenSynced]], errors: dict[int, OSError]) -> None:
+        self._took = time.monotonic() - self._began
         for fds, then in asked:
             then(next((errors[fd] for fd in fds if fd in errors), None) if errors else None)
         if self._between:
@@ -95,15 +106,17 @@ class Rounds:
             self._pause()
 
     def _pause(self) -> None:
-        for _ in range(min(BETWEEN_MOST, len(self._between))):
+        until = time.monotonic() + self._took
+        done = 0
+        while self._between and (done < BETWEEN_LEAST or time.monotonic() < until):
             self._between.popleft()()
+            done += 1
         if self._asked:
             self._busy = False
             self._plan()
         elif self._between:
-            self._loop.call_soon(
-                self._pause
-            )  # nobody waits for a round, but the loop has more to do than this
+            # Nobody waits for a round, but the loop has more to do than this.
+            self._loop.call_soon(self._pause)
         else:
             self._busy = False
             if self._ended is not None and not self._ended.done():

@@ -3,11 +3,13 @@
 import contextlib
 import errno
 import os
+import stat
 
 from .backend import CORRUPT, ERROR, EXISTS, GONE, Failure
 from .durable import fsync
 
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OVER = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KINDS = {
     errno.ENOENT: GONE,
@@ -26,7 +28,34 @@ def failure(error: OSError, what: str) -> Failure:
 
 def write_file(name: str, data: bytes, folder: int) -> int:
     """A new file with `data` in it; its descriptor. Raises OSError, and then the file is not left."""
-    fd = os.open(name, _WRITE, 0o600, dir_fd=folder)
+    return _fill(os.open(name, _WRITE, 0o600, dir_fd=folder), name, data, folder)
+
+
+def write_over(old: str, name: str, data: bytes, folder: int) -> int:
+    """The same in place of a file of ours that is of no use any more, if it is still there.
+
+    It keeps its inode and its blocks: to free some and find others takes longer than all the rest, most of
+    all where the file system discards what is freed.
+    """
+    try:
+        found = os.stat(old, dir_fd=folder, follow_symlinks=False)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:  # somebody keeps it under another name
+            os.unlink(old, dir_fd=folder)
+            return write_file(name, data, folder)
+        os.rename(old, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except FileNotFoundError:
+        return write_file(name, data, folder)
+    fd = _fill(os.open(name, _OVER, dir_fd=folder), name, data, folder)
+    if found.st_size > len(data):
+        try:
+            os.ftruncate(fd, len(data))
+        except OSError:
+            os.close(fd)
+            raise
+    return fd
+
+
+def _fill(fd: int, name: str, data: bytes, folder: int) -> int:
     try:
         written = os.write(fd, data)
         while written < len(data):  # a full disk first writes short, then fails

@@ -64,7 +64,9 @@ def test_one_mail(world: Any, disk: Any, relay: Envelope, tmp_path: Path) -> Non
     os.close(fd)
     world.handle("pony", DeliveryOk(evpid, True))
     assert world.scheduler.take() == [EnvelopeDone(evpid, "ok")]
-    assert [path for path in (tmp_path / "spool").rglob("*") if path.is_file()] == []
+    left = [path.name for path in (tmp_path / "spool").rglob("*") if path.is_file()]
+    assert left == [f"{evpid:016x}"]  # for the next one, in purge/
+    assert list((tmp_path / "spool" / "queue").glob("*/*")) == []
 
 
 def test_a_restart(world: Any, disk: Any, relay: Envelope) -> None:

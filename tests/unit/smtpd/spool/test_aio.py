@@ -55,7 +55,7 @@ def test_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_kernel_without_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aio, "_NUMBERS", dict.fromkeys(("x86_64", "aarch64"), (9999, 9999, 9999)))
+    monkeypatch.setattr(aio, "_NUMBERS", dict.fromkeys(("x86_64", "aarch64"), (9999,) * 4))
     with pytest.raises(OSError) as caught:
         aio.Context()
     assert caught.value.errno == errno.ENOSYS

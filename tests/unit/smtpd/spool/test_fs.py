@@ -10,22 +10,16 @@ from typing import Any
 
 import pytest
 
-from smtpd.spool import commit, durable, fs, rounds, walk
+from smtpd.spool import commit, durable, fs, walk
 from smtpd.spool.backend import CORRUPT, ERROR, EXISTS, GONE, Failure
-
-
-def files(root: Path) -> set[str]:
-    """Every file, as a path below the spool."""
-    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
-
-
-def folder(evpid: int) -> str:
-    name = f"{evpid:016x}"
-    return f"queue/{name[:2]}/{name[:8]}"
+from smtpd.spool.syncs import Syncs
+from tests.support.spool_files import files, folder
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, name: str, number: int, count: int = 1) -> None:
     """Let a function of os fail for a while."""
+    if name == "fsync":
+        monkeypatch.setattr(durable, "one_by_one", True)  # else it is not asked of os
     real = getattr(os, name)
     left = [count]
 
@@ -56,48 +50,6 @@ def test_nothing_on_disk_before_the_content(root: Path, open_spool: Callable[[],
     assert files(root) == {f"incoming/{msgid:08x}/message"}
     spool.backend.rollback(msgid)
     assert os.listdir(root / "incoming") == []
-
-
-def test_the_folder_of_a_finished_message_is_used_again(root: Path, open_spool: Callable[[], Any]) -> None:
-    spool = open_spool()
-    [evpid] = spool.commit()
-    inode = (root / folder(evpid)).stat().st_ino
-    content = (root / folder(evpid) / "message").stat().st_ino
-    reader = spool.ask("open_message", evpid >> 32)
-    spool.ask("delete", evpid)
-    assert files(root) == set()
-    [later] = spool.commit(b"another\n")
-    assert (root / folder(later)).stat().st_ino == inode
-    assert (root / folder(later) / "message").stat().st_ino != content  # somebody may still read the old one
-    assert os.read(reader, 100) == b"content\n"
-    os.close(reader)
-    assert files(root) == {f"{folder(later)}/message", f"{folder(later)}/{later:016x}"}
-
-
-def test_a_folder_with_something_else_in_it_is_not_used_again(
-    root: Path, open_spool: Callable[[], Any]
-) -> None:
-    spool = open_spool()
-    first, second = spool.commit(texts=(b"1\n", b"2\n"))
-    spool.close()
-    (root / folder(first) / "note").write_text("of the administrator")
-    spool = open_spool()
-    spool.ask("delete", first)
-    spool.ask("delete", second)
-    assert files(root) == set() and os.listdir(root / "purge") == []
-    [later] = spool.commit()
-    assert sorted(os.listdir(root / folder(later))) == sorted(["message", f"{later:016x}"])
-
-
-def test_no_more_spares_than_allowed(
-    root: Path, open_spool: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fs, "SPARES", 2)
-    spool = open_spool()
-    evpids = [spool.commit()[0] for _ in range(5)]
-    for evpid in evpids:
-        assert spool.ask("delete", evpid) is None
-    assert len(os.listdir(root / "purge")) == 2
 
 
 def test_the_last_envelope_is_known_after_a_start(root: Path, open_spool: Callable[[], Any]) -> None:
@@ -158,13 +110,13 @@ def test_commits_of_one_turn_go_together(
     open_spool: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches: list[int] = []
-    real = rounds.fsync_all
+    real = Syncs.run
 
-    def fsync_all(fds: Any) -> Any:
+    def run(self: Syncs, fds: Any, then: Any) -> None:
         batches.append(len(fds))
-        return real(fds)
+        real(self, fds, then)
 
-    monkeypatch.setattr(rounds, "fsync_all", fsync_all)
+    monkeypatch.setattr(Syncs, "run", run)
     spool = open_spool()
     spool.commit()
     batches.clear()
@@ -190,22 +142,29 @@ def test_what_is_large_goes_the_same_way(
     assert os.listdir(root / "incoming") == []
 
 
-def test_delete_waits_for_a_round(root: Path, open_spool: Callable[[], Any]) -> None:
+def test_delete_waits_for_a_round(
+    root: Path, open_spool: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     spool = open_spool()
     [old] = spool.commit()
     msgid, [evpid] = spool.write(b"content\n")
     told: list[str] = []
+    real = Syncs.run
 
-    def deleted(result: Failure | None) -> None:
-        told.append(f"deleted {result}")
+    def run(self: Syncs, fds: Any, then: Any) -> None:
+        def ended(results: Any) -> None:
+            told.append("end")
+            then(results)
 
-    def committed(_result: Failure | None) -> None:
-        told.append("committed")
+        told.append("begin")
+        real(self, fds, ended)
+        if len(told) == 1:
+            spool.backend.delete(old, lambda result: told.append(f"deleted {result}"))
 
-    spool.backend.commit(msgid, [(evpid, b"e\n")], committed)
-    spool.loop.call_soon(spool.loop.call_soon, spool.backend.delete, old, deleted)
+    monkeypatch.setattr(Syncs, "run", run)
+    spool.backend.commit(msgid, [(evpid, b"e\n")], lambda _result: told.append("committed"))
     spool.close()
-    assert sorted(told) == ["committed", "deleted None"]
+    assert told == ["begin", "end", "deleted None", "begin", "end", "committed"]
     assert files(root) == {f"{folder(evpid)}/message", f"{folder(evpid)}/{evpid:016x}"}
 
 

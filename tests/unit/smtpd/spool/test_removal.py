@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from smtpd.spool.backend import ERROR, GONE, Failure
-from smtpd.spool.removal import Removed, count, purge, remove
+from smtpd.spool.removal import Removed, Reuse, Spare, count, purge, remove
 
 MESSAGE = "ab000001"
 ENVELOPES = ("ab00000100000001", "ab00000100000002")
@@ -35,31 +35,50 @@ def names(path: Path) -> list[str]:
 @pytest.mark.parametrize("left", [1, None])
 def test_one_of_two(folders: Any, left: int | None) -> None:
     path, queue, purge_folder = folders
-    assert remove(ENVELOPES[0], left, queue, purge_folder, True) == Removed(None, 1)
+    assert remove(ENVELOPES[0], left, queue, purge_folder, Reuse.ENVELOPE) == Removed(None, 1)
     assert sorted(os.listdir(path / "queue" / "ab" / MESSAGE)) == [ENVELOPES[1], "message"]
 
 
 @pytest.mark.parametrize("known", [True, False])
-@pytest.mark.parametrize("reuse", [True, False])
-def test_the_last(folders: Any, known: bool, reuse: bool) -> None:
+@pytest.mark.parametrize("reuse", list(Reuse))
+def test_the_last(folders: Any, known: bool, reuse: Reuse) -> None:
     path, queue, purge_folder = folders
     remove(ENVELOPES[0], 1, queue, purge_folder, reuse)
     removed = remove(ENVELOPES[1], 0 if known else None, queue, purge_folder, reuse)
-    assert removed == Removed(None, 0, MESSAGE if reuse else "")
-    assert names(path) == ["purge", *([f"purge/{MESSAGE}"] if reuse else []), "queue", "queue/ab"]
+    envelope = ENVELOPES[1] if known and reuse is Reuse.ENVELOPE else ""
+    kept = [] if reuse is Reuse.NOTHING else [f"purge/{MESSAGE}"]
+    assert removed == Removed(None, 0, Spare(MESSAGE, envelope) if kept else None)
+    if envelope:
+        kept.append(f"purge/{MESSAGE}/{envelope}")
+    assert names(path) == ["purge", *kept, "queue", "queue/ab"]
+
+
+def test_content_that_cannot_be_deleted_is_a_complaint(folders: Any) -> None:
+    path, queue, purge_folder = folders
+    (path / "queue" / "ab" / MESSAGE / ENVELOPES[0]).unlink()
+    (path / "queue" / "ab" / MESSAGE / "message").unlink()
+    removed = remove(ENVELOPES[1], 0, queue, purge_folder, Reuse.ENVELOPE)
+    assert removed == Removed(None, 0, None, f"purge message {MESSAGE}: No such file or directory")
+    assert names(path) == [
+        "purge",
+        f"purge/{MESSAGE}",
+        f"purge/{MESSAGE}/{ENVELOPES[1]}",
+        "queue",
+        "queue/ab",
+    ]
 
 
 def test_what_else_is_in_the_folder_goes_too_and_the_folder_is_not_used_again(folders: Any) -> None:
     path, queue, purge_folder = folders
     (path / "queue" / "ab" / MESSAGE / "note").write_text("x")
-    assert remove(ENVELOPES[0], None, queue, purge_folder, True) == Removed(None, None)
-    assert remove(ENVELOPES[1], None, queue, purge_folder, True) == Removed(None, 0)
+    assert remove(ENVELOPES[0], None, queue, purge_folder, Reuse.ENVELOPE) == Removed(None, None)
+    assert remove(ENVELOPES[1], None, queue, purge_folder, Reuse.ENVELOPE) == Removed(None, 0)
     assert names(path) == ["purge", "queue", "queue/ab"]
 
 
 def test_gone(folders: Any) -> None:
     path, queue, purge_folder = folders
-    removed = remove("ab00000100000003", 0, queue, purge_folder, True)
+    removed = remove("ab00000100000003", 0, queue, purge_folder, Reuse.ENVELOPE)
     assert removed.result is not None and removed.result.kind == GONE
     assert len(os.listdir(path / "queue" / "ab" / MESSAGE)) == 3
 
@@ -72,7 +91,7 @@ def test_a_fault_leaves_the_message(folders: Any, monkeypatch: pytest.MonkeyPatc
         raise OSError(number, "")
 
     monkeypatch.setattr(os, "unlink", unlink)
-    removed = remove(ENVELOPES[0], 0, queue, purge_folder, True)
+    removed = remove(ENVELOPES[0], 0, queue, purge_folder, Reuse.FOLDER)
     assert removed == Removed(Failure(ERROR, f"delete envelope: {os.strerror(number)}"))
     assert len(os.listdir(path / "queue" / "ab" / MESSAGE)) == 3
 
@@ -81,9 +100,9 @@ def test_a_message_that_cannot_be_purged_is_a_complaint(folders: Any) -> None:
     path, queue, purge_folder = folders
     (path / "purge" / MESSAGE).mkdir()
     (path / "purge" / MESSAGE / "file").write_text("")
-    remove(ENVELOPES[0], 1, queue, purge_folder, True)
-    removed = remove(ENVELOPES[1], 0, queue, purge_folder, True)
-    assert removed.result is None and removed.spare == ""
+    remove(ENVELOPES[0], 1, queue, purge_folder, Reuse.ENVELOPE)
+    removed = remove(ENVELOPES[1], 0, queue, purge_folder, Reuse.ENVELOPE)
+    assert removed.result is None and removed.spare is None
     assert removed.complaint == "purge message ab000001: Directory not empty"
     assert os.listdir(path / "queue" / "ab" / MESSAGE) == ["message"]  # the next start purges it
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import errno
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,26 +13,35 @@ from smtpd.spool.rounds import Rounds
 
 
 class Disk:
-    """Takes the place of fsync_all: what each round was asked for, and the descriptors that fail."""
+    """Takes the place of Syncs: what each round was asked for, and the descriptors that fail."""
 
     def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop
         self.rounds: list[list[int]] = []
         self.bad: dict[int, OSError] = {}
+        self.seconds = 0.0
 
-    def __call__(self, fds: Sequence[int]) -> list[OSError | None]:
+    def __call__(self, loop: asyncio.AbstractEventLoop) -> "Disk":
+        self.loop = loop
+        return self
+
+    def run(self, fds: Sequence[int], then: Callable[[list[OSError | None]], None]) -> None:
         self.rounds.append(list(fds))
-        return [self.bad.get(fd) for fd in fds]
+        self.loop.call_later(self.seconds, then, [self.bad.get(fd) for fd in fds])
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     made = Disk()
-    monkeypatch.setattr(under_test, "fsync_all", made)
+    monkeypatch.setattr(under_test, "Syncs", made)
     return made
 
 
 @pytest.fixture
-def rounds(loop: asyncio.AbstractEventLoop) -> Iterator[Rounds]:
+def rounds(loop: asyncio.AbstractEventLoop, disk: Disk) -> Iterator[Rounds]:
     made = Rounds(loop)
     yield made
     loop.run_until_complete(made.close())
@@ -107,7 +118,8 @@ def test_between_rounds(
     loop: asyncio.AbstractEventLoop, disk: Disk, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Never during one: at once, or after it; some of them before the next one, the others after that."""
-    monkeypatch.setattr(under_test, "BETWEEN_MOST", 2)
+    monkeypatch.setattr(under_test, "BETWEEN_LEAST", 2)
+    monkeypatch.setattr(under_test, "time", SimpleNamespace(monotonic=lambda: 0.0))  # rounds take no time
     order: list[str] = []
     rounds.between(lambda: order.append("now"))
     assert order == ["now"]
@@ -130,7 +142,7 @@ def test_between_rounds(
 def test_the_end_waits_for_what_comes_between(
     loop: asyncio.AbstractEventLoop, disk: Disk, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(under_test, "BETWEEN_MOST", 1)
+    monkeypatch.setattr(under_test, "BETWEEN_LEAST", 1)
     called: list[int] = []
 
     def opened() -> Sequence[int]:
@@ -141,3 +153,63 @@ def test_the_end_waits_for_what_comes_between(
     rounds.sync(opened, lambda _error: None)
     settle(loop, rounds)
     assert called == [0, 1, 2, 3]
+
+
+def test_between_rounds_as_long_as_one_takes(
+    loop: asyncio.AbstractEventLoop, disk: Disk, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a slow disk more than the least is done, so that nothing piles up while rounds never end."""
+    monkeypatch.setattr(under_test, "BETWEEN_LEAST", 1)
+    disk.seconds = 0.2
+    order: list[str] = []
+
+    def opened() -> Sequence[int]:
+        for number in range(50):
+            loop.call_soon(rounds.between, lambda number=number: order.append(f"{number}"))
+        loop.call_soon(rounds.between, lambda: (time.sleep(0.3), order.append("slow")))
+        loop.call_soon(rounds.between, lambda: order.append("after"))
+        loop.call_soon(rounds.sync, lambda: (8,), lambda _error: order.append("second"))
+        return (7,)
+
+    rounds.sync(opened, lambda _error: order.append("first"))
+    settle(loop, rounds)
+    assert order == ["first", *map(str, range(50)), "slow", "second", "after"]
+
+
+def test_between_keeps_the_order(
+    loop: asyncio.AbstractEventLoop, disk: Disk, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of what is asked for while the next round is only planned."""
+    monkeypatch.setattr(under_test, "BETWEEN_LEAST", 1)
+    order: list[int] = []
+
+    def opened() -> Sequence[int]:
+        loop.call_soon(rounds.between, lambda: (rounds.between(lambda: order.append(3)), order.append(1)))
+        loop.call_soon(rounds.between, lambda: order.append(2))
+        loop.call_soon(rounds.sync, lambda: (8,), lambda _error: None)
+        return (7,)
+
+    rounds.sync(opened, lambda _error: None)
+    settle(loop, rounds)
+    assert order == [1, 2, 3]
+
+
+def test_along_goes_with_the_next_round_but_makes_none(
+    loop: asyncio.AbstractEventLoop, disk: Disk, rounds: Rounds
+) -> None:
+    told: list[str] = []
+    rounds.along(lambda: (5,), lambda error: told.append(f"along {error}"))
+    settle(loop, rounds)
+    loop.run_until_complete(asyncio.sleep(0.01))
+    assert (disk.rounds, told) == ([], [])
+    rounds.sync(lambda: (7, 5), lambda error: told.append(f"asked {error}"))
+    settle(loop, rounds)
+    assert disk.rounds == [[7, 5]]
+    assert told == ["asked None", "along None"]
+
+
+def test_the_end_does_not_wait_for_what_goes_along(
+    loop: asyncio.AbstractEventLoop, disk: Disk, rounds: Rounds
+) -> None:
+    rounds.along(lambda: (5,), lambda _error: pytest.fail("there was no round"))
+    loop.run_until_complete(asyncio.wait_for(rounds.close(), 5))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from smtpd.spool.backend import CORRUPT, ERROR, EXISTS, GONE
-from smtpd.spool.writing import failure, open_folder, sync_folder, write_file
+from smtpd.spool.writing import failure, open_folder, sync_folder, write_file, write_over
 
 
 @pytest.fixture
@@ -40,6 +40,46 @@ def test_a_file_is_never_written_over(folders: Any) -> None:
         write_file("link", b"new", incoming)
     assert (path / "incoming" / "file").read_text() == "old"
     assert not (path / "outside").exists()
+
+
+@pytest.mark.parametrize("text", [b"", b"new", b"newer, and longer than before" * 1000])
+def test_in_place_of_one_that_is_of_no_use_any_more(folders: Any, text: bytes) -> None:
+    path, incoming, _bucket = folders
+    (path / "incoming" / "old").write_bytes(b"old text\n")
+    inode = (path / "incoming" / "old").stat().st_ino
+    os.close(write_over("old", "name", text, incoming))
+    assert os.listdir(path / "incoming") == ["name"]
+    assert (path / "incoming" / "name").read_bytes() == text
+    assert (path / "incoming" / "name").stat().st_ino == inode
+
+
+def test_what_somebody_else_has_is_not_written_over(folders: Any) -> None:
+    path, incoming, _bucket = folders
+    (path / "incoming" / "old").write_text("old")
+    os.link(path / "incoming" / "old", path / "backup")
+    os.close(write_over("old", "name", b"new", incoming))
+    (path / "incoming" / "link").symlink_to(path / "backup")
+    os.close(write_over("link", "other", b"new", incoming))
+    os.close(write_over("missing", "third", b"new", incoming))
+    assert (path / "backup").read_text() == "old"
+    assert {one.name: one.read_bytes() for one in (path / "incoming").iterdir()} == dict.fromkeys(
+        ("name", "other", "third"), b"new"
+    )
+
+
+@pytest.mark.parametrize("call", ["write", "ftruncate"])
+def test_a_full_disk_while_writing_over(folders: Any, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    path, incoming, _bucket = folders
+    (path / "incoming" / "old").write_text("old and long")
+    before = len(os.listdir("/proc/self/fd"))
+
+    def fail(*_arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, "")
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError):
+        write_over("old", "name", b"new", incoming)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_sync_folder_of_none(folders: Any) -> None:
