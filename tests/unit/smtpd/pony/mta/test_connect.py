@@ -50,6 +50,7 @@ class Mta:
         self.most_connections = 1000
         self.resume_at = NEVER
         self.begun: list[Route] = []
+        self.relays: list[Relay] = []
         self.sessions: list[Any] = []
 
     def run_until(self, condition: Callable[[], object]) -> None:
@@ -61,6 +62,13 @@ class Mta:
                     await asyncio.sleep(0)
 
         self.loop.run_until_complete(wait())
+
+    def settle(self) -> None:
+        """Until whoever waits for a place that is free has it."""
+        known = self.routing
+        shared = [self.places, *known.sources.values(), *known.hosts.values(), *known, *self.relays]
+        shared += [relay.domain for relay in self.relays]
+        self.run_until(lambda: not any(places._planned for places in shared))
 
     def new_session(self, connector: Connector, route: Route, mx: object) -> Any:
         route.new = False
@@ -99,6 +107,7 @@ def make(loop: asyncio.AbstractEventLoop) -> Any:
 
     def make(limits: MtaLimits, tasks: int, addresses: tuple[str, ...] = ("192.0.2.1",)) -> Any:
         relay = Relay(mta, limits, tasks, list(addresses))
+        mta.relays.append(relay)
         return relay, Connector(relay, mta.routing.source("")), mta  # type: ignore[arg-type]
 
     yield make
@@ -157,13 +166,13 @@ def test_limits(
     assert len(mta.begun) == 2
     assert connector.timer is not None
     # looked at again, in vain until one has gone
-    loop.run_until_complete(asyncio.sleep(0.03))
+    before = connector.timer
+    mta.run_until(lambda: connector.timer not in (before, None))
     assert len(mta.begun) == 2
     connector.collect(mta.begun.pop())
     connector.connect()  # its time has not come
     assert len(mta.begun) == 1
-    loop.run_until_complete(asyncio.sleep(0.05))
-    assert len(mta.begun) == 2
+    mta.run_until(lambda: len(mta.begun) == 2)
     connector.collect(mta.begun.pop())
     connector.connect(again=True)
     assert len(mta.begun) == 2
@@ -177,10 +186,9 @@ def test_delays(make: Any, loop: asyncio.AbstractEventLoop, delay: str) -> None:
     relay, connector, mta = make(replace(FREE, **{delay: 0.05}), 20)
     connector.connect()
     assert len(mta.begun) == 1
-    loop.run_until_complete(asyncio.sleep(0.03))
-    assert len(mta.begun) == 1
-    loop.run_until_complete(asyncio.sleep(0.05))
-    assert len(mta.begun) == 2
+    began = mta.loop.time()
+    mta.run_until(lambda: len(mta.begun) > 1)
+    assert mta.loop.time() - began > 0.04
     connector.close()
 
 
@@ -194,26 +202,21 @@ def test_an_error_is_final_and_told_once(make: Any) -> None:
     assert mta.log.lines == ["smtp-out: No MX found for [connector:[]->[relay:y.example]]"]
 
 
-def late(mta: Any) -> None:
-    """Let the time of the last connection run out."""
-    mta.loop.run_until_complete(asyncio.sleep(0.02))
-
-
 def test_a_connection_that_takes_long_holds_up_nobody(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LATE_SECONDS", 0.001)
     relay, connector, mta = make(FREE, 1, ("192.0.2.1", "192.0.2.2", "192.0.2.3"))
     connector.connect()
     (first,) = mta.begun
-    late(mta)
+    mta.run_until(lambda: len(connector.source.late) == 3)
     assert [route.dst.address for route in mta.begun] == ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
-    late(mta)
-    assert len(mta.begun) == 3, "every route is tried once"
     assert (relay.late, first.late, len(connector.source.late)) == (3, 1, 3)
     assert connector.error == "" and connector.timer is not None, "and waited for"
     for session in mta.sessions:
         session.connecting.set_result(None)
-    late(mta)
-    assert (relay.late, first.late, len(connector.source.late)) == (0, 0, 3), "they have taken no mail yet"
+    mta.run_until(lambda: not (relay.late or first.late))
+    assert len(connector.source.late) == 3, "they have taken no mail yet"
+    mta.settle()
+    assert len(mta.begun) == 3, "every route is tried once"
 
 
 def test_a_connection_in_time_is_all_there_is(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +224,8 @@ def test_a_connection_in_time_is_all_there_is(make: Any, monkeypatch: pytest.Mon
     relay, connector, mta = make(FREE, 1, ("192.0.2.1", "192.0.2.2"))
     connector.connect()
     mta.sessions[0].connecting.set_result(None)
-    late(mta)
+    mta.run_until(lambda: connector.source.late)  # looked at, and without mail
+    mta.settle()
     assert len(mta.begun) == 1 and relay.late == 0
 
 
@@ -230,9 +234,8 @@ def test_late_connections_do_not_use_up_the_source(make: Any, monkeypatch: pytes
     limits = replace(FREE, maxconn_per_source=2)
     relay, connector, mta = make(limits, 1, tuple(f"192.0.2.{number}" for number in range(1, 6)))
     connector.connect()
-    for _ in range(5):
-        late(mta)
-    assert len(mta.begun) == 5 and relay.late == 5
+    mta.run_until(lambda: relay.late == 5)
+    assert len(mta.begun) == 5
     monkeypatch.setattr(routing, "LATE_TIMES", 1)
     other, another, _ = make(limits, 1, ("192.0.2.9",))
     another.connect()
@@ -326,13 +329,13 @@ def test_the_next_in_line_has_what_another_gave_up(make: Any, loop: asyncio.Abst
     connectors[2].close()
     connectors[0].collect(mta.begun[0])
     connectors[0].connect(again=True)
-    late(mta)
+    mta.settle()
     assert [route.dst.address for route in mta.begun] == ["192.0.2.1", "192.0.2.4"]
     assert source.waiting == 2
     connectors[4].fail("source")
     assert source.waiting == 1
     connectors[3].collect(mta.begun[1])
-    late(mta)
+    mta.settle()
     assert [route.dst.address for route in mta.begun][2:] == ["192.0.2.1"], "behind those before it"
     assert source.waiting == 0
     for connector in connectors:
@@ -348,7 +351,7 @@ def test_who_has_to_wait_anyway_does_not_stand_in_line(make: Any) -> None:
     assert connector.source.waiting == 1
     delayed.lastconn = mta.loop.time()
     other.collect(mta.begun[0])
-    late(mta)
+    mta.settle()
     assert connector.source.waiting == 0 and len(mta.begun) == 1
     assert connector.timer is not None
     connector.close()
@@ -366,7 +369,8 @@ def test_a_silent_host_uses_up_nothing_and_is_not_gone_round(
     other, waiting, _ = make(limits, 1, ("192.0.2.3",))
     waiting.connect()
     assert len(mta.begun) == 1
-    late(mta)
+    mta.run_until(lambda: len(connector.source.late) == 2)
+    mta.settle()
     assert [route.dst.address for route in mta.begun] == ["192.0.2.1", "192.0.2.3"]
     assert relay.late == mta.begun[0].late == 0
     assert list(connector.source.late) == mta.sessions
@@ -383,14 +387,14 @@ def test_what_relays_share_goes_to_the_next_at_once(make: Any, limit: str) -> No
         relay.domain = made[0][0].domain
     for _, connector, _ in made:
         connector.connect()
-    late(mta)
+    mta.settle()
     assert len(mta.begun) == 1
     made[2][0].tasks.clear()
     for giving, taking in ((0, 1), (1, 3)):
         made[giving][0].tasks.clear()
         made[giving][1].collect(mta.begun[0])
         made[giving][1].connect(again=True)
-        late(mta)
+        mta.settle()
         assert [connector.nconn for _, connector, _ in made] == [number == taking for number in range(4)]
     for _, connector, _ in made:
         connector.close()
@@ -405,7 +409,7 @@ def test_a_relay_s_place_goes_to_another_source(make: Any) -> None:
     for sources in (["", ""], ["", "", "192.0.2.200"]):
         connector.collect(mta.begun[0])
         connector.connect(again=True)
-        late(mta)
+        mta.settle()
         assert [route.src.address for route in mta.begun] == sources, "each in its turn"
     for each in (connector, other):
         each.close()
@@ -422,6 +426,6 @@ def test_who_waits_for_a_first_connection_hears_of_it(make: Any) -> None:
     assert waiting.nconn == 0 and route.waiting == 1
     route.new = False
     route.changed()  # as relay.session_ready does
-    late(mta)
+    mta.settle()
     assert waiting.nconn == 1 and route.waiting == 0
     waiting.close()

@@ -1,6 +1,7 @@
 """Places and lines: whose turn it is, and that nobody is asked in vain."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -56,8 +57,18 @@ class Idler:
         self.places.changed()
 
 
-def turn(loop: asyncio.AbstractEventLoop) -> None:
-    loop.run_until_complete(asyncio.sleep(0.001))
+def until(loop: asyncio.AbstractEventLoop, condition: Callable[[], object]) -> None:
+    async def wait() -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                await asyncio.sleep(0)
+
+    loop.run_until_complete(wait())
+
+
+def settle(places: Places) -> None:
+    """All that has changed is seen to."""
+    until(places._loop, lambda: not places._planned)
 
 
 def end(places: Places) -> None:
@@ -80,7 +91,7 @@ def test_in_turn(loop: asyncio.AbstractEventLoop) -> None:
         end(places)
         newcomer = Waiter(places, "newcomer", 1)
         assert not newcomer.places.is_free(newcomer, 1), "others were there before"
-        turn(loop)
+        settle(places)
     assert order == ["a", "b", "c", "a"]
     assert places.waiting == 0
     end(places)
@@ -94,11 +105,11 @@ def test_only_the_next_is_asked(loop: asyncio.AbstractEventLoop) -> None:
     for waiter in waiters:
         waiter.connect()
         waiter.asked = 0
-    turn(loop)
+    settle(places)
     assert sum(waiter.asked for waiter in waiters) == 0
     for number in range(1, 4):
         end(places)
-        turn(loop)
+        settle(places)
         assert sum(waiter.asked for waiter in waiters) == number
 
 
@@ -112,8 +123,8 @@ def test_many_free_places_are_given_in_portions(loop: asyncio.AbstractEventLoop,
     places.nconn = 0
     places._serve()
     assert places.nconn == 10
-    turn(loop)
-    assert places.nconn == 35
+    settle(places)
+    assert places.nconn == 35 and places.waiting == 0
 
 
 def test_the_longest_idle_gives_way(loop: asyncio.AbstractEventLoop) -> None:
@@ -121,20 +132,20 @@ def test_the_longest_idle_gives_way(loop: asyncio.AbstractEventLoop) -> None:
     ended: list[Any] = []
     first, second, third = (Idler(places, ended) for _ in range(3))
     waiters = [Waiter(places, "", 3) for _ in range(2)]
-    turn(loop)
+    settle(places)
     assert ended == [], "nobody waits"
     waiters[0].connect()
-    turn(loop)
+    settle(places)
     assert ended == [first]
     places.changed()
-    turn(loop)
+    settle(places)
     assert ended == [first], "one for each that waits"
     waiters[1].connect()
-    turn(loop)
+    settle(places)
     assert ended == [first, second]
     first.end()
     second.end()
-    turn(loop)
+    settle(places)
     assert places.nconn == 3 and places.waiting == 0 and list(places.idlers) == [third]
 
 
@@ -146,13 +157,13 @@ def test_limits_of_ones_own(loop: asyncio.AbstractEventLoop) -> None:
     for waiter in (low, high, other):
         waiter.connect()
     end(places)
-    turn(loop)
+    settle(places)
     assert (low.begun, high.begun, other.begun) == ([], ["high"], [])
     places.leave(other, 4)
     places.leave(other, 4)
     places.nconn = 0
     places.changed()
-    turn(loop)
+    settle(places)
     assert low.begun == ["low"] and places.waiting == 0
 
 
@@ -172,12 +183,12 @@ def test_no_place_stays_free_while_somebody_waits(steps: list[tuple[str, int]]) 
                 waiter = waiters[number % len(waiters)]
                 waiter.more = 0
                 places.leave(waiter, waiter.limit)
-            turn(loop)
+            settle(places)
             assert all(places.nconn >= waiter.limit for waiter in waiters if waiter.more)
             assert places.waiting == sum(bool(waiter.more) for waiter in waiters)
         while places.nconn:
             end(places)
-            turn(loop)
+            settle(places)
         assert places.waiting == 0 and all(not waiter.more for waiter in waiters)
     finally:
         loop.close()
@@ -190,7 +201,7 @@ def test_who_has_nothing_to_do_any_more_ends_no_session(loop: asyncio.AbstractEv
     waiter = Waiter(places, "", 1)
     waiter.connect()
     waiter.more = 0
-    turn(loop)
+    settle(places)
     assert ended == [] and places.waiting == 0 and list(places.idlers) == [first]
 
 
@@ -199,9 +210,7 @@ def test_those_that_wait_for_something_else_too_are_not_asked_all_at_once(
 ) -> None:
     """Or thousands would move from one full place to the other at every connection's end."""
     monkeypatch.setattr(module, "SERVE_AT_ONCE", 10)
-    monkeypatch.setattr(module, "IN_VAIN_SECONDS", 0.1)
     full, places = Places(loop), Places(loop)
-    places.nconn = full.nconn = 1
 
     class Picky(Waiter):
         def connect(self, again: bool = False) -> None:
@@ -211,13 +220,24 @@ def test_those_that_wait_for_something_else_too_are_not_asked_all_at_once(
             else:
                 places.stand(self, 1)
 
+    def numbers() -> tuple[int, int]:
+        return places.waiting, full.waiting
+
+    places.nconn = full.nconn = 1
     for _ in range(25):
         Picky(places, "", 1).connect()
+    monkeypatch.setattr(module, "IN_VAIN_SECONDS", 3600)
     end(places)
-    turn(loop)
-    assert (places.waiting, full.waiting) == (15, 10)
-    loop.run_until_complete(asyncio.sleep(0.35))
-    assert (places.waiting, full.waiting) == (0, 25)
+    until(loop, lambda: numbers() != (25, 0))
+    assert numbers() == (15, 10)
+    places.changed()
+    until(loop, lambda: places._planned)
+    assert numbers() == (15, 10), "the others have their time"
+    monkeypatch.setattr(module, "IN_VAIN_SECONDS", 0.001)
+    places._serve()
+    assert numbers() == (5, 20)
+    settle(places)
+    assert numbers() == (0, 25)
 
 
 def test_a_session_in_all_its_places(loop: asyncio.AbstractEventLoop) -> None:
