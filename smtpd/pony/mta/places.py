@@ -108,14 +108,15 @@ class Places:
 
     def _in_want(self) -> int:
         """For how many of those that wait no session is ending yet, as far as there are idle ones; who has
-        nothing to do any more is sent out of the line.
+        nothing to do any more is sent out of the line. Fewer connections help nobody who waits though there
+        are fewer than the limit (Route.taken).
         """
         found = -len(self.leaving)
-        for waiter in [waiter for line in self._lines.values() for waiter in line]:
+        for limit, waiter in [(limit, waiter) for limit, line in self._lines.items() for waiter in line]:
             if found >= len(self.idlers):
                 break
             if waiter.wanted:
-                found += 1
+                found += self.nconn >= limit
             else:
                 waiter.connect(again=True)
         return found

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from smtpd.mproc.loop import new_loop
 from smtpd.pony.mta import places as module
 from smtpd.pony.mta.places import Places, Presence
+from smtpd.pony.mta.routing import Host, Route, Source
 
 
 class Waiter:
@@ -147,6 +148,23 @@ def test_the_longest_idle_gives_way(loop: asyncio.AbstractEventLoop) -> None:
     second.end()
     settle(places)
     assert places.nconn == 3 and places.waiting == 0 and list(places.idlers) == [third]
+
+
+def test_nobody_gives_way_to_who_does_not_wait_for_a_connection_s_end(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    """But for what becomes of a connection that is late."""
+    source = Source(loop, "")
+    route = Route(loop, 1, source, Host(loop, "192.0.2.1"))
+    ended: list[Any] = []
+    session = Idler(route, ended)
+    route.new, route.late, route.nconn = False, 1, 2
+    Waiter(route, "few", 5).connect()
+    settle(route)
+    assert ended == [] and route.waiting == 1
+    Waiter(route, "full", 2).connect()
+    settle(route)
+    assert ended == [session] and route.waiting == 2
 
 
 def test_limits_of_ones_own(loop: asyncio.AbstractEventLoop) -> None:
