@@ -16,6 +16,8 @@ from smtpd.spool.rounds import Rounds
 from smtpd.spool.workers import Workers
 from tests.support.system_calls import SystemCalls
 
+from .conftest import descriptors
+
 
 class Place:
     """incoming/ and queue/ab in a folder, and commits between them."""
@@ -60,11 +62,11 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Place]:
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors(tmp_path)
     made = Place(tmp_path, loop)
     yield made
     made.close()
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert descriptors(tmp_path) <= before
 
 
 def test_order(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,8 @@ from smtpd.spool.replace import replace
 from smtpd.spool.rounds import Rounds
 from tests.support.system_calls import SystemCalls
 
+from .conftest import descriptors
+
 MESSAGE = "ab000001"
 NAME = "ab00000100000001"
 
@@ -21,7 +23,7 @@ type Replace = Callable[[bytes, bool], Failure | None]
 @pytest.fixture
 def replaced(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Replace]:
     """Replaces the envelope of a message by new content."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors(tmp_path)
     (tmp_path / "incoming").mkdir()
     (tmp_path / "ab" / MESSAGE).mkdir(parents=True)
     incoming, queue = (os.open(tmp_path / name, os.O_RDONLY) for name in ("incoming", "ab"))
@@ -36,7 +38,7 @@ def replaced(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[Replac
     loop.run_until_complete(rounds.close())
     os.close(incoming)
     os.close(queue)
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert descriptors(tmp_path) <= before
 
 
 def test_order(replaced: Replace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
