@@ -177,7 +177,14 @@ def test_sendmail_with_streams_that_are_closed_or_full() -> None:
         assert "Traceback" not in done.stderr
 
 
-def test_a_reader_that_goes_away_is_told_nothing() -> None:
-    line = f"{BIN}/smtpctl --json help | true; echo ${{PIPESTATUS[0]}}"
-    done = run("bash", "-c", line, PYTHONUNBUFFERED="1")
-    assert (done.stdout, done.stderr) in (("74\n", ""), ("0\n", ""))
+def test_a_reader_that_has_gone_is_told_nothing() -> None:
+    for words in (("--json", "help"), ("help",)):
+        reading, writing = os.pipe()
+        os.close(reading)
+        try:
+            done = subprocess.run(
+                [f"{BIN}/smtpctl", *words], stdout=writing, stderr=subprocess.PIPE, cwd=tree.ROOT, timeout=50
+            )
+        finally:
+            os.close(writing)
+        assert (done.returncode, done.stderr) == (os.EX_IOERR, b"")
