@@ -35,6 +35,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("root"):
                 item.add_marker(pytest.mark.skip(reason="needs to be root"))
+    if not config.pluginmanager.hasplugin("rerunfailures"):  # -p no:rerunfailures, by a person who looks
+        return
     for item in items:
         test = f"{os.path.relpath(item.path, tree.ROOT / 'tests')}::{item.name}"
         again = reruns(test, is_property=hasattr(getattr(item, "obj", None), "is_hypothesis_test"))
