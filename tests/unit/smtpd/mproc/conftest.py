@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -143,15 +144,24 @@ class Link:
 
         self.run(wait())
 
-    def turns(self, number: int = 20) -> None:
-        """Let the loop run for some turns, in which everything on the way arrives."""
+    def turns(self, number: int | None = None) -> None:
+        """Let the loop run until everything on the way has arrived; or for so many turns."""
 
         async def wait() -> None:
-            for _ in range(number):
+            for _ in range(number or 20):
                 await asyncio.sleep(0)
             await asyncio.sleep(0.005)
+            for _ in range(0 if number else 100):  # one that reads no more leaves it there
+                if not self._on_the_way():
+                    break
+                await asyncio.sleep(0.001)
 
         self.run(wait())
+
+    def _on_the_way(self) -> bool:
+        """Whether something lies in a socket that its end has not read."""
+        ends = [end.channel.sock for end in (self.pony, self.queue) if end.channel.fileno() >= 0]
+        return bool(select.select(ends, [], [], 0)[0])
 
     def close(self) -> None:
         self.pony.close()
