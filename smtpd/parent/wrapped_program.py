@@ -17,6 +17,13 @@ PACKAGES = Path(smtpd.__file__).resolve().parent.parent
 STANDARD = Path(os.__file__).resolve().parent
 """The standard library."""
 
+SHARED = {
+    Path(line.split(maxsplit=5)[5])
+    for line in Path("/proc/self/maps").read_text(errors="surrogateescape").splitlines()
+    if "/libpython" in line
+}
+"""The interpreter's library, where it is built with one; this process has it loaded too."""
+
 _MODULE = "smtpd.delivery.wrapped"
 _ENV = "/usr/bin/env"
 _OURS = ("delivery", "mail", "protocol", "protocol/smtp")
@@ -40,6 +47,9 @@ def check_reachable(uid: int, gid: int) -> None:
     for program in (Path(_ENV), interpreter, interpreter.resolve()):
         _check_way(program, uid, gid)
         _check(program, program.stat(), stat.S_IXOTH, uid, gid)
+    for library in SHARED:
+        _check_way(library, uid, gid)
+        _check(library, library.stat(), stat.S_IROTH, uid, gid)
     for settings in (interpreter.parent / "pyvenv.cfg", interpreter.parent.parent / "pyvenv.cfg"):
         if settings.exists():  # where the standard library is, for an interpreter in a virtual environment
             _check(settings, settings.stat(), stat.S_IROTH, uid, gid)

@@ -1,5 +1,6 @@
 """Our own program inside of a wrapper: who can run it, and what it loads."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -34,12 +35,15 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (library / name).touch()
     (tmp_path / "env/bin").mkdir(parents=True)
     (tmp_path / "env/pyvenv.cfg").touch()
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/libpython3.so").touch()
     (tmp_path / "env/bin/python").symlink_to("/usr/bin/env")
     for path in (tmp_path, *tmp_path.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() else 0o644)
     monkeypatch.setattr(module, "PACKAGES", tmp_path / "site")
     monkeypatch.setattr(module, "STANDARD", library)
+    monkeypatch.setattr(module, "SHARED", {tmp_path / "lib/libpython3.so"})
     monkeypatch.setattr(sys, "executable", str(tmp_path / "env/bin/python"))
 
 
@@ -64,6 +68,8 @@ def test_all_can(packages: Path) -> None:
         ("library/encodings/utf_8.py", 0o600),
         ("library/lib-dynload", 0o711),
         ("library/lib-dynload/math.so", 0o600),
+        ("lib", 0o700),
+        ("lib/libpython3.so", 0o600),
         ("env", 0o700),
         ("env/pyvenv.cfg", 0o600),
     ],
@@ -93,6 +99,14 @@ def test_the_interpreter_itself_is_closed(packages: Path, monkeypatch: pytest.Mo
     program.chmod(0o700)
     with pytest.raises(PermissionError, match="python"):
         check_reachable(USER, USER)
+
+
+def test_the_interpreter_s_library() -> None:
+    """As the loader says, of the interpreter that is running here."""
+    said = subprocess.run(["ldd", os.path.realpath(sys.executable)], stdout=subprocess.PIPE, check=True)
+    words = [line.split() for line in said.stdout.decode().splitlines()]
+    loaded = {os.path.realpath(line[2]) for line in words if line[0].startswith("libpython")}
+    assert {str(path.resolve()) for path in module.SHARED} == loaded
 
 
 def test_a_piece_is_missing(packages: Path) -> None:
