@@ -42,10 +42,17 @@ def _rewriting(config: Config) -> SrsSettings:
 
 
 def _pony(config: Config) -> Config:
-    """Listeners, actions, limits, keys of the TLS contexts, SRS; tables by name only, no rules."""
+    """Listeners, actions, limits, keys of the TLS contexts, SRS; of tables the lists of hosts to relay to, of
+    others the names; no rules.
+    """
+    relays = [action for action in config.actions.values() if isinstance(action, RelayAction)]
+    hosts = {action.host for action in relays if not action.host_is_domain}
     return replace(
         config,
-        tables={name: _without_entries(table) for name, table in config.tables.items()},
+        tables={
+            name: table if name in hosts and table.kind == "list" else _without_entries(table)
+            for name, table in config.tables.items()
+        },
         rules=(),
         processors={},
         queue=_without_queue_key(config),

@@ -104,7 +104,7 @@ class Mta:
         self._relays: dict[RelayKey, Relay] = {}
         self._sessions: set[MtaSession] = set()
         self._smarthosts = Smarthosts(
-            self._config.generation, process.peer(LOOKUP).ask, self._smarthost_found, self._refuse
+            self._config, process.peer(LOOKUP).ask, self._smarthost_found, self._refuse
         )
         self._ourselves = Ourselves(self._config.listeners)
         self.deferred = Deferred(self._config.mta_max_deferred)

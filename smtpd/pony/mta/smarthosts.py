@@ -1,13 +1,14 @@
 """Which smart host an envelope goes to: `relay host`, asked of lookup, and the next one when one fails.
 
-lookup gives the entries of a list in turn, as OpenSMTPD does. Where OpenSMTPD leaves an envelope whose host
-cannot be reached to the scheduler, this goes on to the next host of the list first.
+Of a table with one host in the text of smtpd.conf nothing has to be asked. Of others lookup gives the entries
+in turn, as OpenSMTPD does. Where OpenSMTPD leaves an envelope whose host cannot be reached to the scheduler,
+this goes on to the next host of the list first.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from smtpd.config.model import RelayAction
+from smtpd.config.model import Config, RelayAction
 from smtpd.mail.envelope import Envelope
 from smtpd.mail.status import OK
 from smtpd.messages.pony_lookup import FindInTable, FoundInTable
@@ -33,12 +34,13 @@ class Smarthosts:
 
     def __init__(
         self,
-        generation: int,
+        config: Config,
         ask: Ask,
         found: Callable[[Envelope, str], None],
         gone: Callable[[Envelope, str], None],
     ) -> None:
-        self._generation = generation
+        self._generation = config.generation
+        self._spelled = spelled_hosts(config)
         self._ask = ask
         self._found = found
         self._gone = gone
@@ -48,6 +50,10 @@ class Smarthosts:
 
     def find(self, action: RelayAction, envelope: Envelope) -> None:
         """Ask which host to relay to. Envelopes that come while the same is being asked share the answer."""
+        spelled = () if action.host_is_domain else self._spelled.get(action.host, ())
+        if len(spelled) == 1:
+            self._found(envelope, spelled[0])
+            return
         key = (action.host, envelope.dest.domain.lower() if action.host_is_domain else "")
         waiting = self._waiting.get(key)
         if waiting is not None:
@@ -58,7 +64,7 @@ class Smarthosts:
         def answered(reply: FoundInTable | None) -> None:
             url = reply.value if reply is not None and reply.status == OK else ""
             for one in self._waiting.pop(key):
-                if _is_list(action):
+                if self._is_list(action):
                     self._last[one.evpid] = url
                 self._found(one, url)
 
@@ -67,7 +73,7 @@ class Smarthosts:
     def another(self, action: RelayAction, envelope: Envelope, error: str) -> bool:
         """Its host failed. Go on to the next, if it came from a list: True, and found or gone follow."""
         last = self._last.pop(envelope.evpid, "")
-        if not last or not _is_list(action):
+        if not last or not self._is_list(action):
             return False
         before = self._tried.get(envelope.evpid)
         urls = before.urls if before is not None else []
@@ -102,7 +108,21 @@ class Smarthosts:
         self._last.pop(evpid, None)
         self._tried.pop(evpid, None)
 
+    def _is_list(self, action: RelayAction) -> bool:
+        """Can there be another host?"""
+        if not action.host or action.host_is_domain:
+            return False
+        spelled = self._spelled.get(action.host)
+        return spelled is None or len(spelled) > 1
 
-def _is_list(action: RelayAction) -> bool:
-    """Can there be another host? Not behind a URL written into the action."""
-    return bool(action.host) and not action.host_is_domain and not action.host.startswith("<")
+
+def spelled_hosts(config: Config) -> dict[str, list[str]]:
+    """Table -> URLs, of the tables that stand in the configuration's text.
+
+    pony knows the entries of lists of hosts alone.
+    """
+    return {
+        name: [key for key, _value in table.entries]
+        for name, table in config.tables.items()
+        if table.backend == "static" and not table.config
+    }

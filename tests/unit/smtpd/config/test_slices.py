@@ -65,6 +65,16 @@ def test_what_each_needs_is_there(config: Config) -> None:
     assert slice_for(config, "control").hostname == config.hostname
 
 
+def test_pony_has_the_entries_of_hosts_to_relay_to_alone(config: Config) -> None:
+    hosts = "table h { smtp://a }\naction a relay host <h>\n"
+    domains = "table m { a.test = smtp://b }\naction b relay domain <m>\n"
+    machine = FixedMachine(files={})
+    read = parse_text(TEXT + hosts + domains, options=Options(machine=machine, load=False))
+    tables = slice_for(read, "pony").tables
+    assert [name for name, table in tables.items() if table.entries] == ["h"]
+    assert tables["h"] == read.tables["h"]
+
+
 def test_no_key_to_rewrite_with_where_nothing_is_rewritten(config: Config) -> None:
     without = dataclasses.replace(config, actions={"l": config.actions["l"]})
     assert slice_for(without, "pony").srs.key == ""

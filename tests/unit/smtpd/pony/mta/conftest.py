@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from smtpd.config.model import Config, MtaLimits, RelayAction
+from smtpd.config.model import Config, MtaLimits, RelayAction, Table
 from smtpd.mail.address import MailAddress
 from smtpd.mail.envelope import Envelope
 from smtpd.messages.pony_lookup import FindHost, FindInTable, FoundInTable, HostsFound
@@ -243,6 +243,8 @@ CONFIG = Config(
         "src": RelayAction(name="src", host="<dynamic:0>", src="sources", helo_src="names"),
         "backup": RelayAction(name="backup", backup=True, backup_mx="mx2.example"),
     },
+    # Its entries are those of Relaying.tables, one after the other.
+    tables={"<dynamic:0>": Table(name="<dynamic:0>", backend="static")},
     mta_limits={"default": FAST},
     generation=3,
 )
