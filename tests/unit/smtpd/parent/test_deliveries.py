@@ -126,6 +126,8 @@ def make_bench() -> Iterator[Callable[..., Bench]]:
     try:
         for bench in made:
             bench.deliveries.close()
+            starter = f"/proc/{bench.deliveries._starter.pid}"
+            bench.run_until(lambda starter=starter: not os.path.exists(starter))  # ended, and asked how
             bench.run_until(lambda: len(os.listdir("/proc/self/fd")) <= before)
     finally:
         loop.close()
