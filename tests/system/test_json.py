@@ -387,7 +387,7 @@ def test_messages_are_objects_and_an_end(daemon: Daemon) -> None:
         *rows, end = [json.loads(line) for line in watch.stdout]
     assert len(rows) == 3
     assert all(fits(row, MESSAGE) for row in rows), rows
-    assert fits(end, {"done": bool, "number": int, "lost": int, "reason": str})
+    assert fits(end, {"done": bool, "number": int, "lost": int, "left_out": int, "reason": str})
 
 
 ELSEWHERE = {
