@@ -140,6 +140,19 @@ class TapeReader:
             return 0, 0, 0
         return written, tail, records
 
+    @property
+    def waiting(self) -> int:
+        """How many records have come since the last call of read or skip."""
+        return 0 if self._last is None else max(0, self._positions()[2] - self._last)
+
+    def skip(self) -> None:
+        """Leave out what read would give: it counts as lost."""
+        written, _tail, records = self._positions()
+        if written:
+            if self._last is not None:
+                self.lost += max(0, records - self._last)
+            self._cursor, self._last = written, records
+
     def read(self) -> list[TapeRecord]:
         """The records since the last call, oldest first. Never raises on what stands in the memory."""
         written, tail, _ = self._positions()

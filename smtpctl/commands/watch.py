@@ -24,7 +24,7 @@ from ..see.ending import Ending, Enough
 from ..see.filters import Selection
 from ..see.joining import Joiner, Message
 from ..see.limits import INTERRUPTED, LIMITS, Limits
-from ..see.pace import Pace
+from ..see.pace import BACKLOG, Pace
 from ..see.watching import Watching
 from . import switches
 
@@ -136,11 +136,13 @@ def _run(
     grace = 0.0
     told = False
     while True:
+        if pace.rest and not ending.asked and (left_out := watching.rest(pace.rest, BACKLOG)):
+            showing.say(pace.rested(left_out))
         asked = ending.asked  # before the look, which is the last one then
         if not told and watching.began:
             told = True
             showing.say(limits.beginning("messages"))
-        new = watching.last() if asked else watching.look(pace.seconds)
+        new = watching.last() if asked else watching.look()
         if missed := pace.looked(watching.lost):
             showing.say(missed)
         for seen in ending.each(new):

@@ -1,20 +1,25 @@
 """How long whoever watches waits between two looks, and why it has missed what it has missed.
 
 Whoever watches everything on a busy machine rests: the daemon has better use for a processor, and nobody
-reads that fast anyway. What goes by meanwhile was left out on purpose; whoever is held up by something else,
-a slow terminal for one, was too slow. It is counted apart: only one of the two is a fault to look for.
+reads that fast anyway. Where much goes by meanwhile it is left out on purpose; whoever misses something else,
+because of a slow terminal for one, was too slow. It is counted apart: only one of the two is a fault to look
+for.
 """
 
 import time
 from collections.abc import Callable
 
 from .processors import Processors
-from .watching import LOOK_SECONDS
 
 REST = 12.0
 """Seconds of rest for each of work."""
 
 REST_MOST = 0.3
+
+BACKLOG = 1000
+"""More sightings than these that come in a rest are left out, and a look is taken at what passes then: some of
+all that happens, in one piece. A few mails are always seen.
+"""
 
 IDLE = 0.5
 """The part of the processors' time from which on a machine is not busy."""
@@ -29,40 +34,40 @@ class Pace:
         rests: bool,
         processors: Processors | None = None,
         work: Callable[[], float] = time.thread_time,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`work` and `clock`: seconds of work so far, and seconds."""
+        """`work`: seconds of work so far."""
         self._rests = rests
         self._processors = processors or Processors()
         self._work = work
-        self._clock = clock
         self._worked = work()
-        self._looked = clock()
         self._lost = 0
-        self.seconds = LOOK_SECONDS
-        """To wait before the next look."""
+        self.rest = 0.0
+        """Seconds to wait before the next look; 0 for none."""
         self.left_out = 0
         """How many were missed in rests."""
 
-    def looked(self, lost: int) -> str:
-        """A look was taken; `lost`: how many were missed so far. What to say of those that are new, or ""."""
-        now = self._clock()
-        waited, self._looked = now - self._looked, now
-        new, self._lost = lost - self._lost, lost
-        if new <= 0:
+    def rested(self, left_out: int) -> str:
+        """So many were left out in a rest. What to say of them, or ""."""
+        if not left_out:
             return ""
-        if self.seconds <= LOOK_SECONDS or waited > 2 * self.seconds:
-            return f"{new} not seen here: this end is too slow"
         first = not self.left_out
-        self.left_out += new
-        said = f"{new} left out here: this machine is busy"
+        self.left_out += left_out
+        said = f"{left_out} left out here: this machine is busy"
         # Once: it is the same for all that follow.
         return f"{said}; with a filter (--kind, --between, --mail ...) nothing is left out" if first else said
 
+    def looked(self, lost: int) -> str:
+        """A look was taken; `lost`: how many were missed so far, those that were left out among them. What to
+        say of those that are new, or "".
+        """
+        lost -= self.left_out
+        new, self._lost = lost - self._lost, lost
+        return f"{new} not seen here: this end is too slow" if new > 0 else ""
+
     def shown(self) -> None:
-        """What was seen is shown: the next wait is in proportion to the work since the last time."""
+        """What was seen is shown: the next rest is in proportion to the work since the last time."""
         now = self._work()
         worked, self._worked = now - self._worked, now
         if self._rests:
             busy = self._processors.idle() < IDLE
-            self.seconds = min(max(REST * worked, LOOK_SECONDS), REST_MOST) if busy else LOOK_SECONDS
+            self.rest = min(REST * worked, REST_MOST) if busy else 0.0

@@ -113,6 +113,19 @@ class Watching:
         """How many sightings were overwritten before they could be read."""
         return sum(reader.lost for reader in self._readers.values())
 
+    def rest(self, seconds: float, most: int) -> int:
+        """Wait so long, then leave out what has come since the last look, if it is more than so many
+        sightings: how many it was, 0 or more than `most`. They count as lost.
+        """
+        self._listen(seconds)
+        count = sum(reader.waiting for reader in self._readers.values())
+        if count <= most or self.over:
+            return 0
+        lost = self.lost
+        for reader in self._readers.values():
+            reader.skip()
+        return self.lost - lost
+
     def look(self, seconds: float = LOOK_SECONDS) -> list[Seen]:
         """Wait so long, then the new sightings, in the order of time. ControlError if the daemon is gone."""
         self._listen(seconds)

@@ -160,6 +160,28 @@ def test_the_oldest_records_go_and_the_reader_knows_how_many(side: Side) -> None
 
 
 @sides
+def test_what_is_skipped_is_lost(side: Side) -> None:
+    ring = make()
+    ring.tape_on({1: WHOLE})
+    reader = TapeReader(ring.memory)
+    writer = side[0](None, ring, 0)
+    assert reader.waiting == 0
+    for n in range(1, 1001):  # more than there is room for
+        writer.add([1], [b"\xc5\x03\xe8" + bytes(1000)], n, 1)
+    assert reader.waiting == 1000
+    reader.skip()
+    assert (reader.waiting, reader.lost) == (0, 1000)
+    for n in range(1001, 1004):
+        writer.add([1], [b"\x90"], n, 1)
+    writer.close()
+    assert reader.waiting == 3
+    assert [r.peerid for r in reader.read()] == [1001, 1002, 1003]
+    assert (reader.waiting, reader.lost) == (0, 1000)
+    reader.skip()
+    assert reader.read() == [] and reader.lost == 1000
+
+
+@sides
 def test_the_longest_frame(side: Side) -> None:
     ring = make()
     ring.tape_on({1: WHOLE})

@@ -13,7 +13,7 @@ from traffic import MESSAGES_OF_A_MAIL, Traffic
 from smtpctl.commands import watch
 from smtpctl.see import ending
 from smtpctl.see.ending import Enough
-from smtpctl.see.pace import Pace
+from smtpctl.see.pace import BACKLOG, Pace
 from smtpctl.see.processors import Processors
 from smtpctl.see.seen import Seen
 from smtpd.messages.client_control import ClientSetTrace
@@ -23,7 +23,8 @@ class Watching:
     """In place of see.watching.Watching: one mail, then nothing more."""
 
     begun: tuple[Any, ...] = ()
-    waits: ClassVar[list[float]] = []
+    rests: ClassVar[list[tuple[float, int]]] = []
+    too_much = 0
     step = 0
     lost = 0
     why = ""
@@ -34,8 +35,12 @@ class Watching:
         self._left = list(Traffic().mail(0xCB4DE24F, 7))
         self.over = False
 
-    def look(self, seconds: float) -> list[Seen]:
-        Watching.waits.append(seconds)
+    def rest(self, seconds: float, most: int) -> int:
+        Watching.rests.append((seconds, most))
+        self.lost += self.too_much
+        return self.too_much
+
+    def look(self) -> list[Seen]:
         step = Watching.step or len(self._left)
         new, self._left = self._left[:step], self._left[step:]
         self.over = not self._left
@@ -110,9 +115,9 @@ def test_interrupted(smtpctl: Any, monkeypatch: pytest.MonkeyPatch, number: int)
     monkeypatch.setattr(Watching, "step", 20)
     look = Watching.look
 
-    def told(self: Watching, seconds: float) -> list[Seen]:
+    def told(self: Watching) -> list[Seen]:
         os.kill(os.getpid(), number)
-        return look(self, seconds)
+        return look(self)
 
     monkeypatch.setattr(Watching, "look", told)
     status, out, err = smtpctl("trace", "imsg", "--watch")
@@ -187,10 +192,14 @@ def test_whoever_watches_everything_takes_rests(
     class Slowly(Pace):
         def shown(self) -> None:
             assert self._rests is rests
-            self.seconds = 0.125
+            self.rest = 0.125
 
     monkeypatch.setattr(Watching, "step", 18)
+    monkeypatch.setattr(Watching, "too_much", 2000)
     monkeypatch.setattr(watch, "Pace", Slowly)
-    Watching.waits.clear()
-    smtpctl("trace", "imsg", "--watch", *words)
-    assert Watching.waits == [0.02, 0.125, 0.125]
+    Watching.rests.clear()
+    said = smtpctl("trace", "imsg", "--watch", *words).err.splitlines()
+    assert Watching.rests == [(0.125, BACKLOG)] * 2
+    assert said[0].startswith("2000 left out here: this machine is busy; ")
+    assert said[1] == "2000 left out here: this machine is busy"
+    assert ", 4000 left out: this machine was busy; ended: " in said[2]

@@ -118,6 +118,26 @@ def test_a_watch_sees_what_comes_after_it(pony: Process, client: Client) -> None
     assert client.closed
 
 
+def test_a_rest_leaves_out_what_is_too_much(pony: Process, client: Client) -> None:
+    with Watching(Path("socket")) as watch:
+        client.answers = [pony.row("pony")]
+        watch.look(0)
+        for peerid in range(5):
+            pony.pass_(OUT, "queue", peerid)
+        assert watch.rest(0, 5) == 0
+        assert [seen.peerid for seen in watch.look(0)] == [0, 1, 2, 3, 4]
+        for peerid in range(6):
+            pony.pass_(OUT, "queue", peerid)
+        assert (watch.rest(0, 5), watch.lost) == (6, 6)
+        pony.pass_(OUT, "queue", 7)
+        assert [seen.peerid for seen in watch.look(0)] == [7]
+        for peerid in range(6):
+            pony.pass_(OUT, "queue", peerid)
+        client.answers = [(ClientDone(1, "all traces were ended", 0), None)]
+        assert watch.rest(0, 5) == 0  # nothing follows: this is shown
+        assert len(watch.look(0)) == 6 and watch.lost == 6
+
+
 def test_it_has_begun_when_all_processes_tape(pony: Process, client: Client) -> None:
     late = Process()
     late.recorder.tape_off()
