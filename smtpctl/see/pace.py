@@ -17,7 +17,7 @@ REST = 12.0
 REST_MOST = 0.3
 
 BACKLOG = 1000
-"""More sightings than these that come in a rest are left out, and a look is taken at what passes then: some of
+"""More sightings than these in a rest are left out, and a look is taken at what passes then: some of
 all that happens, in one piece. A few mails are always seen.
 """
 
