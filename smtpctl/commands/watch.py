@@ -136,8 +136,8 @@ def _run(
     grace = 0.0
     told = False
     while True:
-        if pace.rest and not ending.asked and (left_out := watching.rest(pace.rest, BACKLOG)):
-            showing.say(pace.rested(left_out))
+        if pace.rest and not ending.asked and (said := pace.rested(watching.rest(pace.rest, BACKLOG))):
+            showing.say(said)
         asked = ending.asked  # before the look, which is the last one then
         if not told and watching.began:
             told = True

@@ -24,6 +24,9 @@ all that happens, in one piece. A few mails are always seen.
 IDLE = 0.5
 """The part of the processors' time from which on a machine is not busy."""
 
+HELD_UP = 1.0
+"""Seconds from one look to the end of the next rest, besides it, after which something else held it up."""
+
 
 class Pace:
     """One watcher's. `rests`: whether it takes any."""
@@ -34,12 +37,15 @@ class Pace:
         rests: bool,
         processors: Processors | None = None,
         work: Callable[[], float] = time.thread_time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`work`: seconds of work so far."""
+        """`work` and `clock`: seconds of work so far, and seconds."""
         self._rests = rests
         self._processors = processors or Processors()
         self._work = work
+        self._clock = clock
         self._worked = work()
+        self._looked = clock()
         self._lost = 0
         self.rest = 0.0
         """Seconds to wait before the next look; 0 for none."""
@@ -47,8 +53,10 @@ class Pace:
         """How many were missed in rests."""
 
     def rested(self, left_out: int) -> str:
-        """So many were left out in a rest. What to say of them, or ""."""
-        if not left_out:
+        """So many were left out in a rest. What to say of them, or "": if they came before it, while this end
+        was too slow, `looked` says so.
+        """
+        if not left_out or self._clock() - self._looked > self.rest + HELD_UP:
             return ""
         first = not self.left_out
         self.left_out += left_out
@@ -60,6 +68,7 @@ class Pace:
         """A look was taken; `lost`: how many were missed so far, those that were left out among them. What to
         say of those that are new, or "".
         """
+        self._looked = self._clock()
         lost -= self.left_out
         new, self._lost = lost - self._lost, lost
         return f"{new} not seen here: this end is too slow" if new > 0 else ""

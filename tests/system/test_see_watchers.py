@@ -129,12 +129,13 @@ def watched_while(
     unread.process.send_signal(signal.SIGINT)
     for each in (stopped, unread, slow):
         said = each.end(60)[1]
+        # How much of it is for want of processors depends on the machine.
         missed = re.search(
-            r"\d+ messages,( \d+ left out: this machine was busy,)? (\d+) not seen: this end was too slow; "
-            "ended: interrupted",
+            r"\d+ messages(?:, (\d+) left out: this machine was busy)?"
+            r"(?:, (\d+) not seen: this end was too slow)?; ended: interrupted",
             said,
         )
-        assert missed is not None and int(missed[2]) > 100, said
+        assert missed is not None and sum(int(count or 0) for count in missed.groups()) > 100, said
 
 
 def test_a_watcher_that_vanishes_ends_its_watch(daemon: Callable[..., Daemon]) -> None:
