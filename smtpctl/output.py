@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO, TextIOWrapper
-from typing import Any, cast
+from typing import IO, Any, cast
 
 STYLES = {"good": "32", "bad": "31", "warn": "33", "dim": "2", "bold": "1"}
 """Parameters of the control sequence that begins a style (ECMA-48 8.3.117, SGR)."""
@@ -157,14 +157,19 @@ class Output:
 
     def abandon(self, *, complaints: bool = False) -> None:
         """Nobody takes what was written: that, and what will be, goes nowhere. `complaints`: these too."""
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        for stream in (self._out, self._err) if complaints else (self._out,):
-            os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+        to_nowhere(*(self._out, self._err) if complaints else (self._out,))
 
     def flush(self) -> None:
         """Have everything out: a line a second is of no use in a buffer."""
         self._out.flush()
+
+
+def to_nowhere(*files: IO[Any]) -> None:
+    """What is written to them from now on nobody gets, and nobody has to take."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for file in files:
+        os.dup2(nowhere, file.fileno())
+    os.close(nowhere)
 
 
 def terminal_size() -> os.terminal_size:

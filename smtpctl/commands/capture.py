@@ -16,6 +16,7 @@ from typing import IO
 from ..failure import BadFilter
 from ..invocation import Invocation
 from ..matching import Option, Parameter
+from ..output import to_nowhere
 from ..see import filters
 from ..see.ending import Ending, Enough
 from ..see.filters import Selection
@@ -98,9 +99,7 @@ def _open(path: str) -> IO[bytes]:
 def _give_up(invocation: Invocation, file: IO[bytes], again: bool) -> None:
     """Nobody takes what is written; a file always does."""
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, file.fileno())
-        os.close(nowhere)
+        to_nowhere(file)
     if again:
         invocation.output.abandon(complaints=True)
 

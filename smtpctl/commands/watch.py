@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..failure import BadFilter
 from ..invocation import Invocation
@@ -72,27 +73,26 @@ def trace(invocation: Invocation, parameters: Sequence[Parameter], options: Mapp
             reason, stuck = INTERRUPTED, True
             ending.left += showing.waiting + len(watching.last())
         lost = watching.lost + (ending.left if reason == INTERRUPTED else 0)
-        left_out = pace.left_out
-        summary = {
-            "done": True,
-            "number": showing.shown,
-            "lost": lost,
-            "left_out": left_out,
-            "reason": reason,
-        }
-        if output.as_json and stuck:  # nobody takes it where it belongs
-            output.complain(json.dumps(summary))
-        elif output.as_json:
-            output.row("", summary)
-            output.flush()
-        else:
-            said = f"{showing.shown} messages"
-            if left_out:
-                said += f", {left_out} left out: this machine was busy"
-            if lost > left_out:
-                said += f", {lost - left_out} not seen: this end was too slow"
-            output.complain(f"{said}; ended: {reason}")
+        numbers = {"number": showing.shown, "lost": lost, "left_out": pace.left_out}
+        _sum_up(output, {"done": True, **numbers, "reason": reason}, stuck)
     return 0
+
+
+def _sum_up(output: Output, summary: Mapping[str, Any], stuck: bool) -> None:
+    """`stuck`: nobody takes the output."""
+    if output.as_json and stuck:
+        output.complain(json.dumps(summary))
+    elif output.as_json:
+        output.row("", summary)
+        output.flush()
+    else:
+        left_out, too_slow = summary["left_out"], summary["lost"] - summary["left_out"]
+        said = f"{summary['number']} messages"
+        if left_out:
+            said += f", {left_out} left out: this machine was busy"
+        if too_slow:
+            said += f", {too_slow} not seen: this end was too slow"
+        output.complain(f"{said}; ended: {summary['reason']}")
 
 
 class Showing:

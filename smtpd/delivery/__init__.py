@@ -14,5 +14,5 @@ and shares its memory. It has one thread and no event loop, so forking it is saf
 rights before it reads a frame.
 
 What a wrapper is put around (wrapped.py) is started by the user's own shell, with an interpreter of its own.
-So parent looks first whether that user can read all it loads (smtpd/parent/wrapped_program.py).
+Where that user cannot run it or read what it loads, mail waits, and the envelope says so.
 """

@@ -35,7 +35,6 @@ from .delivery_command import (
     environment,
 )
 from .delivery_starter import Starter
-from .wrapped_program import check_reachable
 
 if TYPE_CHECKING:
     from .process import Process
@@ -99,8 +98,6 @@ class Deliveries:
             action = self._process.config.actions[message.dispatcher]
             user = action.user if isinstance(action, LocalAction) else ""
             runner = self._runner(user, message.username, message.uid, message.gid, message.directory)
-            if line.ours and runner.uid is not None and runner.gid is not None:
-                check_reachable(runner.uid, runner.gid)
             command = RunningCommand(line.text, environment(message, runner.directory), runner)
         except (CommandError, Refused, ValueError) as error:
             return CommandOpened(reqid, 0, PERMFAIL, str(error))

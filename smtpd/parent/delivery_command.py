@@ -8,16 +8,20 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
+import smtpd
 from smtpd.config.model import Config, LocalAction
 from smtpd.messages.parent_pony import OpenCommand
 from smtpd.protocol.mda_variables import FormatError, FormatValues, expand_format, named_file
 
-from .wrapped_program import command_words
-
 DEFAULT_PATH = "/usr/bin:/bin"
 """_PATH_DEFPATH of paths.h."""
+
+PACKAGES = Path(smtpd.__file__).resolve().parent.parent
+_OWN = ["/usr/bin/env", f"PYTHONPATH={PACKAGES}", sys.executable, "-P", "-m", "smtpd.delivery.wrapped"]
 
 
 class CommandError(Exception):
@@ -42,7 +46,7 @@ class CommandLine(NamedTuple):
 def command_line(config: Config, request: OpenCommand) -> CommandLine:
     """What to run. Raises CommandError; KeyError when the configuration has no such action.
 
-    What is not a command is one inside of a wrapper: our own program (wrapped_program.py) delivers.
+    What is not a command is one inside of a wrapper: our own program (smtpd.delivery.wrapped) delivers.
     """
     action = config.actions[request.dispatcher]
     if not isinstance(action, LocalAction):
@@ -54,7 +58,7 @@ def command_line(config: Config, request: OpenCommand) -> CommandLine:
         words = _own_words(action, request, values, delimiter) if action.wrapper else []
         if not (command or words):
             raise CommandError(f'action "{action.name}" has no command')
-        command = shlex.join(command_words(words)) if words else expand_format(command, values, delimiter)
+        command = shlex.join([*_OWN, *words]) if words else expand_format(command, values, delimiter)
         if action.wrapper:
             wrapper = config.mda_wrappers[action.wrapper]
             command = expand_format(wrapper, values._replace(mda=command), delimiter)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from .aio import MOST, Context
 
 measured: Callable[[int], None] | None = None
-"""Called with the ns that each fsync took, in the thread that waited, if not None."""
+"""Called with the ns that each fsync took, in the thread that was told, if not None."""
 
 one_by_one = False
 """Never ask for several at once: so that a test can count them, and stop in between."""

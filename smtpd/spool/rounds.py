@@ -34,8 +34,8 @@ class Rounds:
         self._between: deque[Callable[[], None]] = deque()
         self._busy = False
         self._due = False
-        self._began = 0.0
         self._took = 0.0
+        """Seconds, the last round."""
         self._ended: asyncio.Future[None] | None = None
 
     def sync(self, opened: Open, then: ThenSynced) -> None:
@@ -85,19 +85,20 @@ class Rounds:
                 asked.append((some, then))
                 fds.update(dict.fromkeys(some))
 
+        began = time.monotonic()
+
         def synced(results: list[OSError | None]) -> None:
+            self._took = time.monotonic() - began
             errors = {fd: error for fd, error in zip(fds, results, strict=True) if error is not None}
             self._told(asked, errors)
 
         self._busy = True
-        self._began = time.monotonic()
         if fds:
             self._syncs.run(list(fds), synced)
         else:
             self._told(asked, {})
 
     def _told(self, asked: list[tuple[Sequence[int], ThenSynced]], errors: dict[int, OSError]) -> None:
-        self._took = time.monotonic() - self._began
         for fds, then in asked:
             then(next((errors[fd] for fd in fds if fd in errors), None) if errors else None)
         if self._between:

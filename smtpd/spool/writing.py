@@ -39,7 +39,8 @@ def write_over(old: str, name: str, data: bytes, folder: int) -> int:
     """
     try:
         found = os.stat(old, dir_fd=folder, follow_symlinks=False)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:  # somebody keeps it under another name
+        as_written = found.st_mode == stat.S_IFREG | 0o600 and found.st_uid == os.geteuid()
+        if not as_written or found.st_nlink != 1:  # somebody put it there, or keeps it under another name
             os.unlink(old, dir_fd=folder)
             return write_file(name, data, folder)
         os.rename(old, name, src_dir_fd=folder, dst_dir_fd=folder)

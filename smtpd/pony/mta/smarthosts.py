@@ -50,7 +50,7 @@ class Smarthosts:
 
     def find(self, action: RelayAction, envelope: Envelope) -> None:
         """Ask which host to relay to. Envelopes that come while the same is being asked share the answer."""
-        spelled = () if action.host_is_domain else self._spelled.get(action.host, ())
+        spelled = self._spelled.get(action.host, ())
         if len(spelled) == 1:
             self._found(envelope, spelled[0])
             return

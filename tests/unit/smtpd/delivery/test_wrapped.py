@@ -13,7 +13,7 @@ import pytest
 from smtpd.delivery import as_command
 from smtpd.delivery.maildir import Maildir
 from smtpd.delivery.wrapped import EX_TEMPFAIL, EX_UNAVAILABLE, main
-from smtpd.parent.wrapped_program import PACKAGES
+from smtpd.parent.delivery_command import PACKAGES
 
 FILES = ("__init__.py", "delivery/__init__.py", "delivery/wrapped.py")
 

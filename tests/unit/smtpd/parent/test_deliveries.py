@@ -152,22 +152,11 @@ def test_a_command(make_bench: Callable[..., Bench]) -> None:
     os.close(stdout)
 
 
-def test_our_own_program_in_a_wrapper(
-    make_bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_our_own_program_in_a_wrapper(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench()
     assert bench.command("wrapped") is None
     assert bench.pony.sent[0][0] == CommandOpened(5, 1, "ok", "", ours=True)
     finish(bench, 1)
-
-    def closed(uid: int, gid: int) -> None:
-        raise PermissionError(13, f"{uid} {gid} cannot")
-
-    monkeypatch.setattr(module, "check_reachable", closed)
-    bench = make_bench(separated=True)
-    assert bench.command("wrapped", uid=1000, gid=1001) == CommandOpened(
-        5, 0, "tempfail", "cannot run a command: 1000 1001 cannot"
-    )
 
 
 def test_what_cannot_be_run(make_bench: Callable[..., Bench]) -> None:

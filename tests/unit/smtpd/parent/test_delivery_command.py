@@ -13,13 +13,13 @@ from smtpd.config.model import Config, LocalAction, RelayAction
 from smtpd.mail.address import EMPTY, MailAddress
 from smtpd.messages.parent_pony import OpenCommand
 from smtpd.parent.delivery_command import (
+    PACKAGES,
     CommandError,
     Runner,
     RunningCommand,
     command_line,
     environment,
 )
-from smtpd.parent.wrapped_program import PACKAGES
 
 REQUEST = OpenCommand(
     "local",

@@ -133,3 +133,12 @@ def open_spool(root: Path, loop: asyncio.AbstractEventLoop, log: list[str]) -> I
     for spool in opened:
         spool.close()
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Iterator[list[int]]:
+    """Descriptors of three files."""
+    fds = [os.open(tmp_path / str(number), os.O_WRONLY | os.O_CREAT) for number in range(3)]
+    yield fds
+    for fd in fds:
+        os.close(fd)

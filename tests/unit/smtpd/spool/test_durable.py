@@ -2,7 +2,6 @@
 
 import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,14 +55,6 @@ def test_a_failure_is_raised_and_measured_all_the_same(monkeypatch: pytest.Monke
         os.close(reading)
         os.close(writing)
     assert len(took) == 1
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Iterator[list[int]]:
-    fds = [os.open(tmp_path / str(number), os.O_WRONLY | os.O_CREAT) for number in range(3)]
-    yield fds
-    for fd in fds:
-        os.close(fd)
 
 
 class Fake:

@@ -2,8 +2,8 @@
 
 import asyncio
 import errno
-import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -19,7 +19,6 @@ class Disk:
         self.loop: asyncio.AbstractEventLoop
         self.rounds: list[list[int]] = []
         self.bad: dict[int, OSError] = {}
-        self.seconds = 0.0
 
     def __call__(self, loop: asyncio.AbstractEventLoop) -> "Disk":
         self.loop = loop
@@ -27,7 +26,7 @@ class Disk:
 
     def run(self, fds: Sequence[int], then: Callable[[list[OSError | None]], None]) -> None:
         self.rounds.append(list(fds))
-        self.loop.call_later(self.seconds, then, [self.bad.get(fd) for fd in fds])
+        self.loop.call_later(0, then, [self.bad.get(fd) for fd in fds])
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -159,21 +158,28 @@ def test_between_rounds_as_long_as_one_takes(
     loop: asyncio.AbstractEventLoop, disk: Disk, rounds: Rounds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a slow disk more than the least is done, so that nothing piles up while rounds never end."""
-    monkeypatch.setattr(under_test, "BETWEEN_LEAST", 1)
-    disk.seconds = 0.2
+    now = 0.0
     order: list[str] = []
+    monkeypatch.setattr(under_test, "BETWEEN_LEAST", 1)
+    monkeypatch.setattr(under_test, "time", SimpleNamespace(monotonic=lambda: now))
+
+    def takes(seconds: float, name: str) -> None:
+        nonlocal now
+        now += seconds
+        order.append(name)
 
     def opened() -> Sequence[int]:
+        loop.call_soon(takes, 0.2, "disk")
         for number in range(50):
-            loop.call_soon(rounds.between, lambda number=number: order.append(f"{number}"))
-        loop.call_soon(rounds.between, lambda: (time.sleep(0.3), order.append("slow")))
-        loop.call_soon(rounds.between, lambda: order.append("after"))
+            loop.call_soon(rounds.between, partial(takes, 0.001, f"{number}"))
+        for name in ("slow", "after"):
+            loop.call_soon(rounds.between, partial(takes, 0.3, name))
         loop.call_soon(rounds.sync, lambda: (8,), lambda _error: order.append("second"))
         return (7,)
 
     rounds.sync(opened, lambda _error: order.append("first"))
     settle(loop, rounds)
-    assert order == ["first", *map(str, range(50)), "slow", "second", "after"]
+    assert order == ["disk", "first", *map(str, range(50)), "slow", "second", "after"]
 
 
 def test_between_keeps_the_order(

@@ -46,6 +46,7 @@ def test_a_file_is_never_written_over(folders: Any) -> None:
 def test_in_place_of_one_that_is_of_no_use_any_more(folders: Any, text: bytes) -> None:
     path, incoming, _bucket = folders
     (path / "incoming" / "old").write_bytes(b"old text\n")
+    (path / "incoming" / "old").chmod(0o600)
     inode = (path / "incoming" / "old").stat().st_ino
     os.close(write_over("old", "name", text, incoming))
     assert os.listdir(path / "incoming") == ["name"]
@@ -61,9 +62,13 @@ def test_what_somebody_else_has_is_not_written_over(folders: Any) -> None:
     (path / "incoming" / "link").symlink_to(path / "backup")
     os.close(write_over("link", "other", b"new", incoming))
     os.close(write_over("missing", "third", b"new", incoming))
+    (path / "incoming" / "theirs").write_text("old")
+    (path / "incoming" / "theirs").chmod(0o644)
+    os.close(write_over("theirs", "fourth", b"new", incoming))
+    assert (path / "incoming" / "fourth").stat().st_mode & 0o777 == 0o600
     assert (path / "backup").read_text() == "old"
     assert {one.name: one.read_bytes() for one in (path / "incoming").iterdir()} == dict.fromkeys(
-        ("name", "other", "third"), b"new"
+        ("name", "other", "third", "fourth"), b"new"
     )
 
 
@@ -71,6 +76,7 @@ def test_what_somebody_else_has_is_not_written_over(folders: Any) -> None:
 def test_a_full_disk_while_writing_over(folders: Any, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     path, incoming, _bucket = folders
     (path / "incoming" / "old").write_text("old and long")
+    (path / "incoming" / "old").chmod(0o600)
     before = len(os.listdir("/proc/self/fd"))
 
     def fail(*_arguments: Any) -> None:
