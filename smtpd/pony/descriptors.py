@@ -36,5 +36,5 @@ def shares(deliveries: int, descriptors: int | None = None) -> Shares:
     if descriptors is None:
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     rest = descriptors - KEPT - min(PER_DELIVERY * deliveries, descriptors // 4)
-    relaying = rest // 4
-    return Shares(max(1, (rest - relaying) // PER_CLIENT), max(1, relaying // PER_RELAYED))
+    relaying = max(1, rest // 4 // PER_RELAYED)
+    return Shares(max(1, (rest - relaying * PER_RELAYED) // PER_CLIENT), relaying)

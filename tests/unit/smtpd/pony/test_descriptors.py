@@ -2,7 +2,7 @@
 
 import resource
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from smtpd.config.model import MdaLimits
@@ -20,6 +20,7 @@ def test_shares() -> None:
 
 
 @given(st.integers(1, 1 << 20), st.integers(0, 100_000))
+@example(133, 0)
 def test_they_fit(descriptors: int, deliveries: int) -> None:
     clients, relaying = shares(deliveries, descriptors)
     held = clients * PER_CLIENT + relaying * PER_RELAYED
